@@ -1,0 +1,190 @@
+"""Settings of a model (``model.yaml``), as frozen groups, one for each owner of a concern.
+
+The field descriptions below are the reference: ``penstock schema`` prints them as a JSON schema.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+__all__ = [
+    "Batching",
+    "InputConfig",
+    "ModelConfig",
+    "OutputConfig",
+    "Resources",
+    "Slo",
+    "Versions",
+    "Warmup",
+]
+
+DatatypeName = Literal[
+    "BOOL",
+    "UINT8",
+    "UINT16",
+    "UINT32",
+    "UINT64",
+    "INT8",
+    "INT16",
+    "INT32",
+    "INT64",
+    "FP16",
+    "FP32",
+    "FP64",
+    "BF16",
+    "BYTES",
+]
+Scalar = bool | int | float | str
+PositiveMs = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseModel):
+    """Base of every group: frozen, and an unknown field is an error, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Batching(Settings):
+    """How requests are put together. Owner: whoever tunes throughput against latency."""
+
+    max_batch_size: int | None = Field(
+        None,
+        ge=0,
+        le=65536,
+        description="Most rows in a batch; 0: never batch. Default: 128 where the model's first"
+        " dimension is symbolic, else 0.",
+    )
+    max_queue_delay_ms: float = Field(
+        0.0,
+        ge=0,
+        le=60_000,
+        description="Longest wait for a fuller batch while an executor is free; 0: never wait.",
+    )
+    max_queue_rows: int = Field(
+        8192, ge=1, description="Most rows that wait; a request beyond it is refused at once."
+    )
+    preferred_batch_sizes: tuple[int, ...] = Field(
+        (), description="Sizes, in rows, at which a waiting batch leaves without further delay."
+    )
+
+    @model_validator(mode="after")
+    def _preferred_fit(self) -> Batching:
+        limit = self.max_batch_size
+        for size in self.preferred_batch_sizes:
+            if size < 1 or (limit is not None and size > limit):
+                raise ValueError(f"preferred_batch_sizes: {size} is not within 1..max_batch_size")
+        return self
+
+
+class Slo(Settings):
+    """What callers were promised. Owner: the product."""
+
+    latency_ms: PositiveMs | None = Field(
+        None,
+        description="Target for accepted requests. Admission refuses a request that is predicted"
+        " to take longer, so that a queue never grows past it.",
+    )
+    timeout_ms: PositiveMs = Field(
+        60_000.0,
+        description="Deadline of a request that brings none; a shorter one in the request wins.",
+    )
+
+
+class Versions(Settings):
+    """Which numbered folders are served. Owner: whoever releases the model."""
+
+    policy: Literal["latest", "all", "specific"] = Field(
+        "latest", description="latest: the `count` highest; all; specific: those in `numbers`."
+    )
+    count: int = Field(1, ge=1, description="How many of the latest versions to serve.")
+    numbers: tuple[int, ...] = Field((), description="The versions that `specific` serves.")
+
+    @model_validator(mode="after")
+    def _specific_names_some(self) -> Versions:
+        if (self.policy == "specific") != bool(self.numbers):
+            raise ValueError("numbers goes with `policy: specific`, and only with it")
+        return self
+
+
+class Resources(Settings):
+    """What the model may use. Owner: the platform."""
+
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="cpu, cuda, cuda:N, or auto: a GPU if the runtime and one are there.",
+    )
+    instances: int = Field(
+        1, ge=1, le=256, description="Batches of this model that may run at the same time."
+    )
+    intra_op_threads: int | None = Field(
+        None, ge=1, le=1024, description="Threads in one batch; default: cores / instances."
+    )
+
+
+class InputConfig(Settings):
+    """One input: what the artefact does not say of it."""
+
+    datatype: DatatypeName | None = Field(None, description="Needed where the artefact has none.")
+    shape: tuple[int, ...] | None = Field(
+        None,
+        description="With the batch dimension, -1 where variable; must agree with the artefact.",
+    )
+    range: tuple[float | None, float | None] | None = Field(
+        None, description="Lowest and highest value allowed, null for open; NaN is refused too."
+    )
+    default: Scalar | None = Field(
+        None,
+        description="Stands in for a null element, and for the whole input where it is left out."
+        " .nan hands the gap to the model.",
+    )
+
+    @field_validator("range")
+    @classmethod
+    def _ordered(cls, value: tuple[float | None, float | None] | None) -> Any:
+        if value and value[0] is not None and value[1] is not None and value[0] > value[1]:
+            raise ValueError(f"range: {value[0]} is above {value[1]}")
+        return value
+
+
+class OutputConfig(Settings):
+    """One output: what the artefact does not say of it."""
+
+    datatype: DatatypeName | None = Field(None, description="Needed where the artefact has none.")
+    shape: tuple[int, ...] | None = Field(
+        None, description="With the batch dimension, -1 where variable."
+    )
+    labels: tuple[str, ...] = Field((), description="Class names for the classification extension.")
+
+
+class Warmup(Settings):
+    """What runs before a version is ready."""
+
+    batch_sizes: tuple[int, ...] = Field(
+        (), description="Rows of each warm-up batch; default: powers of two, within a time budget."
+    )
+    budget_ms: float = Field(
+        500.0, ge=0, description="Time after which no further warm-up batch starts."
+    )
+
+
+class ModelConfig(Settings):
+    """All of ``model.yaml``. Every field is optional."""
+
+    owner: str = Field("", description="Who answers for the model: a team or an address.")
+    description: str = Field("", description="What it decides, in a sentence.")
+    backend: Literal["onnxruntime", "python"] | None = Field(
+        None, description="Default: by the artefact's name (model.onnx, model.py)."
+    )
+    batching: Batching = Field(default_factory=Batching, description=Batching.__doc__)
+    slo: Slo = Field(default_factory=Slo, description=Slo.__doc__)
+    versions: Versions = Field(default_factory=Versions, description=Versions.__doc__)
+    resources: Resources = Field(default_factory=Resources, description=Resources.__doc__)
+    inputs: dict[str, InputConfig] = Field(default_factory=dict, description="By input name.")
+    outputs: dict[str, OutputConfig] = Field(default_factory=dict, description="By output name.")
+    warmup: Warmup = Field(default_factory=Warmup, description=Warmup.__doc__)
+    parameters: dict[str, str] = Field(
+        default_factory=dict, description="Handed to the backend as they are."
+    )

@@ -1,0 +1,69 @@
+"""What every transport may ask: one inference call, and the protocol's questions about models.
+
+Replies other than inference are plain dictionaries in the protocol's JSON form, whose names are
+also those of the protobuf messages, so that HTTP and gRPC cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from serve.errors import Code
+from serve.tensors import InferRequest, InferResponse, Signature
+
+__all__ = ["DataPlane", "Reply"]
+
+Reply = dict[str, Any]
+
+
+class DataPlane(Protocol):
+    """All methods are called on the event loop and none blocks.
+
+    Every method that takes a model name and version ("" for the server's choice) raises
+    NotFound for what does not exist and NotReady for a version that is not READY.
+    """
+
+    def infer(self, request: InferRequest) -> asyncio.Future[InferResponse]:
+        """Answer one request, exactly once.
+
+        Raises at once what can be decided at once (bad request, refusal); everything later is
+        the future's exception, always a PenstockError. Cancelling the future withdraws the
+        request: it is dropped before execution, and its neighbours are not touched.
+        """
+
+    def signature(self, model_name: str, model_version: str) -> Signature:
+        """The signature of a ready version."""
+
+    def server_live(self) -> bool:
+        """Whether the process works; True until the very end of a drain."""
+
+    def server_ready(self) -> bool:
+        """Whether every model that should be served is ready and the server is not stopping."""
+
+    def model_ready(self, model_name: str, model_version: str) -> bool:
+        """Whether a version takes requests. Raises NotFound, never NotReady."""
+
+    def server_metadata(self) -> Reply:
+        """``{"name", "version", "extensions"}``."""
+
+    def model_metadata(self, model_name: str, model_version: str) -> Reply:
+        """``{"name", "versions", "platform", "inputs", "outputs"}``."""
+
+    def model_config(self, model_name: str, model_version: str) -> Reply:
+        """Triton's ModelConfig in JSON form."""
+
+    def statistics(self, model_name: str = "", model_version: str = "") -> Reply:
+        """``{"model_stats": [...]}``; an empty name means all models."""
+
+    def repository_index(self, ready_only: bool) -> list[Reply]:
+        """``[{"name", "version", "state", "reason"}]``, models that failed to load included."""
+
+    def load_model(self, model_name: str) -> None:
+        """Load on request; raises Unavailable while model control is off."""
+
+    def unload_model(self, model_name: str) -> None:
+        """Unload on request; raises Unavailable while model control is off."""
+
+    def count_error(self, protocol: str, code: Code, model_name: str) -> None:
+        """Count an error answer; called once for each, by the transport that renders it."""
