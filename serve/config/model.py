@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from serve.config.base import Settings
 
 __all__ = [
     "Batching",
@@ -38,12 +40,6 @@ DatatypeName = Literal[
 ]
 Scalar = bool | int | float | str
 PositiveMs = Annotated[float, Field(gt=0)]
-
-
-class Settings(BaseModel):
-    """Base of every group: frozen, and an unknown field is an error, never ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Batching(Settings):

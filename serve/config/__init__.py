@@ -1,0 +1,28 @@
+"""Settings, as frozen groups: those of a model (``model.yaml``) and those of the server (flags)."""
+
+from serve.config.model import (
+    Batching,
+    InputConfig,
+    ModelConfig,
+    OutputConfig,
+    Resources,
+    Slo,
+    Versions,
+    Warmup,
+)
+from serve.config.server import AdminSettings, GrpcSettings, HttpSettings, ServerSettings
+
+__all__ = [
+    "AdminSettings",
+    "Batching",
+    "GrpcSettings",
+    "HttpSettings",
+    "InputConfig",
+    "ModelConfig",
+    "OutputConfig",
+    "Resources",
+    "ServerSettings",
+    "Slo",
+    "Versions",
+    "Warmup",
+]

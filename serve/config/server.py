@@ -1,0 +1,102 @@
+"""Settings of the server process: one group for each socket it listens on, one for the whole.
+
+The command line turns flags (and their environment variables) into these; nothing else reads
+either. Field descriptions are the help texts of the flags.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from serve.config.base import Settings
+
+__all__ = ["AdminSettings", "GrpcSettings", "HttpSettings", "ServerSettings"]
+
+MIB = 1024 * 1024
+
+
+class HttpSettings(Settings):
+    """The HTTP listener and its limits. Owner: the platform."""
+
+    host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 - a server
+    port: int = Field(8000, ge=0, le=65535, description="Port; 0: any free one.")
+    max_body_bytes: int = Field(
+        64 * MIB, ge=1, description="Largest request body, before and after decompression."
+    )
+    max_header_bytes: int = Field(
+        64 * 1024, ge=256, description="Most bytes of request line and headers together."
+    )
+    max_connections: int = Field(8192, ge=1, description="Open connections; more are refused.")
+    max_inflight_bytes: int = Field(
+        1024 * MIB,
+        ge=1,
+        description="Bytes of request bodies held at once over all connections; beyond it 503.",
+    )
+    header_timeout_s: float = Field(
+        10.0, gt=0, description="From the first byte of a request to the end of its headers."
+    )
+    body_timeout_s: float = Field(
+        60.0, gt=0, description="From the end of the headers to the end of the body."
+    )
+    idle_timeout_s: float = Field(
+        75.0, gt=0, description="Life of a connection without a request under way."
+    )
+    write_timeout_s: float = Field(
+        60.0, gt=0, description="Longest wait for a client that does not read its answers."
+    )
+    tls_cert: Path | None = Field(None, description="Certificate chain, PEM; with it, HTTPS.")
+    tls_key: Path | None = Field(None, description="Private key of the certificate, PEM.")
+
+    @model_validator(mode="after")
+    def _tls_needs_both(self) -> HttpSettings:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together: give both or neither")
+        return self
+
+
+class GrpcSettings(Settings):
+    """The gRPC listener and its limits. Owner: the platform."""
+
+    host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 - a server
+    port: int = Field(8001, ge=0, le=65535, description="Port; 0: any free one.")
+    max_message_bytes: int = Field(
+        2**31 - 1, ge=1024, le=2**31 - 1, description="Largest message in either direction."
+    )
+    max_concurrent_rpcs: int = Field(
+        4096, ge=1, description="Calls under way at once; more are refused."
+    )
+    tls_cert: Path | None = Field(None, description="Certificate chain, PEM; with it, TLS.")
+    tls_key: Path | None = Field(None, description="Private key of the certificate, PEM.")
+
+
+class AdminSettings(Settings):
+    """The listener for metrics and operations; on loopback unless told otherwise."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8002, ge=0, le=65535, description="Port; 0: any free one.")
+
+
+class ServerSettings(Settings):
+    """The process as a whole. Owner: whoever runs it."""
+
+    name: str = Field("penstock", description="Name in the server metadata.")
+    http: HttpSettings | None = Field(default_factory=HttpSettings, description="None: no HTTP.")
+    grpc: GrpcSettings | None = Field(default_factory=GrpcSettings, description="None: no gRPC.")
+    admin: AdminSettings | None = Field(
+        default_factory=AdminSettings, description="None: no admin port."
+    )
+    strict: bool = Field(False, description="Exit if any model of the repository fails to load.")
+    triton_compat: bool = Field(
+        False, description="Triton's status where ours differs (413 and 504 become 400 and 503)."
+    )
+    drain_timeout_s: float = Field(
+        30.0, ge=0, description="Longest wait for accepted requests after SIGTERM."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is logged."
+    )
+    log_format: Literal["text", "json"] = Field("text", description="One line an event, or JSON.")
+    access_log: bool = Field(False, description="Log every inference request.")
