@@ -1,0 +1,137 @@
+"""Counters and histograms of the request path, cheap enough for every request.
+
+Plain Python numbers, touched on the event loop only, so that observing costs a bisection and an
+addition. ``serve.monitoring.prometheus`` turns them into Prometheus families when asked. All
+durations are nanoseconds here, and seconds there.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from serve.clock import NS_PER_MS
+
+__all__ = [
+    "DURATION_BOUNDS_NS",
+    "ROW_BOUNDS",
+    "BatchCost",
+    "Histogram",
+    "RequestSeries",
+    "ServerMetrics",
+    "VersionMetrics",
+]
+
+DURATION_BOUNDS_NS = tuple(
+    int(ms * NS_PER_MS)
+    for ms in (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 60000)
+)
+ROW_BOUNDS = tuple(2**power for power in range(11))
+
+
+class Histogram:
+    """Counts per bucket; the last bucket has no upper bound."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[int, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0
+
+    def observe(self, value: int, times: int = 1) -> None:
+        """Count a value, ``times`` over."""
+        self.counts[bisect_left(self.bounds, value)] += times
+        self.total += value * times
+
+    def observe_all(self, values: Iterable[int]) -> int:
+        """Count every value; gives back their sum."""
+        bounds, counts = self.bounds, self.counts
+        total = 0
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+            total += value
+        self.total += total
+        return total
+
+    def cumulative(self) -> Iterable[tuple[int | None, int]]:
+        """(upper bound or None, count of values up to it), as Prometheus wants them."""
+        running = 0
+        for bound, count in zip((*self.bounds, None), self.counts, strict=True):
+            running += count
+            yield bound, running
+
+
+class RequestSeries:
+    """Durations of the answered requests of one model version over one protocol."""
+
+    __slots__ = ("execute", "queue", "total")
+
+    def __init__(self) -> None:
+        self.queue = Histogram(DURATION_BOUNDS_NS)
+        self.execute = Histogram(DURATION_BOUNDS_NS)
+        self.total = Histogram(DURATION_BOUNDS_NS)
+
+
+@dataclass(slots=True)
+class BatchCost:
+    """Sums over all executions of one size: executions and nanoseconds by stage."""
+
+    executions: int = 0
+    input_ns: int = 0
+    infer_ns: int = 0
+    output_ns: int = 0
+
+    def add(self, input_ns: int, infer_ns: int, output_ns: int) -> None:
+        """Count one execution."""
+        self.executions += 1
+        self.input_ns += input_ns
+        self.infer_ns += infer_ns
+        self.output_ns += output_ns
+
+
+@dataclass(slots=True)
+class VersionMetrics:
+    """Everything counted about one model version; gauges are read from its batcher."""
+
+    model: str
+    version: str
+    series: dict[str, RequestSeries] = field(default_factory=lambda: defaultdict(RequestSeries))
+    batch_rows: Histogram = field(default_factory=lambda: Histogram(ROW_BOUNDS))
+    batches: dict[int, BatchCost] = field(default_factory=lambda: defaultdict(BatchCost))
+    refusals: Counter[str] = field(default_factory=Counter)
+    rows: int = 0
+    successes: int = 0
+    success_ns: int = 0
+    queue_ns: int = 0
+    failures: int = 0
+    failure_ns: int = 0
+    cancellations: int = 0
+    last_ns: int = 0
+    in_flight: int = 0
+    queued_rows: int = 0
+    running_batches: int = 0
+
+
+class ServerMetrics:
+    """The process's metrics: one ``VersionMetrics`` a version ever served, and its errors.
+
+    A version that is unloaded keeps its counters, so that rates do not jump when it returns.
+    """
+
+    def __init__(self) -> None:
+        self.versions: dict[tuple[str, str], VersionMetrics] = {}
+        self.errors: Counter[tuple[str, str, str]] = Counter()
+
+    def version(self, model: str, version: str) -> VersionMetrics:
+        """The metrics of a version, made on first use."""
+        key = (model, version)
+        if key not in self.versions:
+            self.versions[key] = VersionMetrics(model, version)
+        return self.versions[key]
+
+    def count_error(self, protocol: str, code: str, model: str) -> None:
+        """Count an error answer; ``model`` must be a served one or "", to bound the labels."""
+        self.errors[(protocol, code, model)] += 1

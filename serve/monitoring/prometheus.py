@@ -1,0 +1,146 @@
+"""The metrics as Prometheus text, made when they are scraped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from serve.clock import NS_PER_S
+from serve.monitoring.metrics import Histogram, ServerMetrics
+
+__all__ = ["States", "exposition"]
+
+States = Callable[[], Iterable[tuple[str, str, str]]]
+"""Gives (model, version, state) of every version known."""
+
+ALL_STATES = ("LOADING", "READY", "UNAVAILABLE", "UNLOADING")
+
+
+class _ServerCollector(Collector):
+    """Turns the request path's counters into families."""
+
+    def __init__(self, metrics: ServerMetrics, states: States, gauges: Gauges) -> None:
+        self._metrics = metrics
+        self._states = states
+        self._gauges = gauges
+
+    def collect(self) -> Iterable[Metric]:
+        yield from self._requests()
+        yield from self._batches()
+        yield self._errors()
+        yield self._model_states()
+        for name, (text, read) in self._gauges.items():
+            yield GaugeMetricFamily(name, text, value=read())
+
+    def _requests(self) -> Iterable[Metric]:
+        durations = HistogramMetricFamily(
+            "penstock_request_duration_seconds",
+            "Time of answered requests by stage: queue, execute, total.",
+            labels=["model", "version", "protocol", "stage"],
+        )
+        for version in self._metrics.versions.values():
+            for protocol, series in version.series.items():
+                for stage in ("queue", "execute", "total"):
+                    buckets, total = _seconds(getattr(series, stage))
+                    labels = [version.model, version.version, protocol, stage]
+                    durations.add_metric(labels, buckets, total)
+        yield durations
+        outcomes = CounterMetricFamily(
+            "penstock_requests",
+            "Requests by outcome: success, failure, cancelled.",
+            labels=["model", "version", "outcome"],
+        )
+        refusals = CounterMetricFamily(
+            "penstock_refusals",
+            "Requests refused at admission, by reason.",
+            labels=["model", "version", "reason"],
+        )
+        for version in self._metrics.versions.values():
+            names = [version.model, version.version]
+            outcomes.add_metric([*names, "success"], version.successes)
+            outcomes.add_metric([*names, "failure"], version.failures)
+            outcomes.add_metric([*names, "cancelled"], version.cancellations)
+            for reason, count in version.refusals.items():
+                refusals.add_metric([*names, reason], count)
+        yield outcomes
+        yield refusals
+
+    def _batches(self) -> Iterable[Metric]:
+        labels = ["model", "version"]
+        rows = HistogramMetricFamily(
+            "penstock_batch_rows", "Rows of executed batches.", labels=labels
+        )
+        gauges = {
+            "queued_rows": GaugeMetricFamily(
+                "penstock_queue_rows", "Rows that wait for an executor.", labels=labels
+            ),
+            "running_batches": GaugeMetricFamily(
+                "penstock_running_batches", "Batches under way.", labels=labels
+            ),
+            "in_flight": GaugeMetricFamily(
+                "penstock_in_flight_requests", "Requests accepted and not answered.", labels=labels
+            ),
+        }
+        for version in self._metrics.versions.values():
+            names = [version.model, version.version]
+            histogram = version.batch_rows
+            buckets = [(_bound(bound, 1), count) for bound, count in histogram.cumulative()]
+            rows.add_metric(names, buckets, histogram.total)
+            for field, family in gauges.items():
+                family.add_metric(names, getattr(version, field))
+        yield rows
+        yield from gauges.values()
+
+    def _errors(self) -> Metric:
+        errors = CounterMetricFamily(
+            "penstock_errors",
+            "Error answers by code; the model is empty where the request named none that is known.",
+            labels=["protocol", "code", "model"],
+        )
+        for labels, count in self._metrics.errors.items():
+            errors.add_metric(list(labels), count)
+        return errors
+
+    def _model_states(self) -> Metric:
+        states = GaugeMetricFamily(
+            "penstock_model_state",
+            "1 for the state that a version is in, 0 for the others.",
+            labels=["model", "version", "state"],
+        )
+        for model, version, current in self._states():
+            for state in ALL_STATES:
+                states.add_metric([model, version, state], float(state == current))
+        return states
+
+
+Gauges = dict[str, tuple[str, Callable[[], float]]]
+"""Metric name to (help text, reader)."""
+
+
+def exposition(metrics: ServerMetrics, states: States, gauges: Gauges) -> Callable[[], bytes]:
+    """A function that gives the page in Prometheus text format 0.0.4."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_ServerCollector(metrics, states, gauges))
+    ProcessCollector(registry=registry)
+
+    def page() -> bytes:
+        return generate_latest(registry)
+
+    return page
+
+
+def _bound(bound: int | None, unit: int) -> str:
+    return "+Inf" if bound is None else str(float(bound) / unit)
+
+
+def _seconds(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
+    buckets = [(_bound(bound, NS_PER_S), float(count)) for bound, count in histogram.cumulative()]
+    return buckets, histogram.total / NS_PER_S

@@ -1,0 +1,52 @@
+"""Putting the tensors of several entries together, and taking the outputs apart again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from serve.scheduling.entry import Entry
+from serve.tensors import Array, Batch
+
+__all__ = ["join", "split"]
+
+SMALL_BYTES = 4096
+"""Below this, joining bytes beats ``np.concatenate``, which inspects every array it is given."""
+
+
+def join(entries: Sequence[Entry], rows: int) -> Batch:
+    """One batch of all entries' rows, in order. A single entry's arrays are used as they are."""
+    if len(entries) == 1:
+        inputs = entries[0].inputs
+    else:
+        columns = zip(*(entry.inputs for entry in entries), strict=True)
+        inputs = tuple(_join_column(column, rows) for column in columns)
+    parameters = ()
+    if any(entry.parameters for entry in entries):
+        parameters = tuple((entry.rows, entry.parameters or {}) for entry in entries)
+    return Batch(inputs, rows, parameters)
+
+
+def split(entries: Sequence[Entry], outputs: list[Array]) -> list[list[Array]]:
+    """Each entry's own rows of every output, as views."""
+    if len(entries) == 1:
+        return [outputs]
+    parts = []
+    start = 0
+    for entry in entries:
+        stop = start + entry.rows
+        parts.append([output[start:stop] for output in outputs])
+        start = stop
+    return parts
+
+
+def _join_column(arrays: tuple[Array, ...], rows: int) -> Array:
+    first = arrays[0]
+    if first.nbytes > SMALL_BYTES or first.dtype.kind not in "fiub":
+        return np.concatenate(arrays)
+    try:
+        joined = b"".join(arrays)
+    except (BufferError, TypeError, ValueError):  # not contiguous, or without a buffer
+        return np.concatenate(arrays)
+    return np.ndarray((rows, *first.shape[1:]), first.dtype, joined)

@@ -1,0 +1,76 @@
+"""What a batch costs: a curve over its rows that starts from a profile and follows reality."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+
+__all__ = ["CostModel"]
+
+FOLLOW = 0.2
+"""Weight of one observation in the correction of the sizes next to it."""
+SPREAD = 0.02
+"""How far the other sizes follow: what slows one size down mostly slows all (a neighbour, heat)."""
+CLIP = 4.0
+"""Largest ratio of observed to predicted that one batch may claim, so that a hiccup stays one."""
+WORTHWHILE = 1.03
+"""A larger batch must cost this much less a row to be worth the wait of those in it."""
+
+
+class CostModel:
+    """Nanoseconds of one batch, piecewise linear in its rows, each size with a correction.
+
+    ``profile`` maps rows to nanoseconds and must name at least one size. Below the smallest size
+    a batch costs what the smallest does; above the largest, cost grows in proportion.
+    """
+
+    def __init__(self, profile: Mapping[int, int]) -> None:
+        if not profile or min(profile) < 1 or min(profile.values()) < 0:
+            raise ValueError(f"a profile maps rows >= 1 to nanoseconds >= 0, got {dict(profile)}")
+        self._sizes = sorted(profile)
+        self._base_ns = [max(1, profile[size]) for size in self._sizes]
+        self._factors = [1.0] * len(self._sizes)
+        self.efficient_rows = 1
+        self.row_ns = 0.0
+        self._settle()
+
+    def batch_ns(self, rows: int) -> int:
+        """Predicted nanoseconds of a batch of ``rows`` rows."""
+        sizes = self._sizes
+        right = bisect_left(sizes, rows)
+        if right == len(sizes):
+            last = right - 1
+            return int(self._base_ns[last] * self._factors[last] * rows / sizes[last])
+        high = self._base_ns[right] * self._factors[right]
+        if right == 0 or sizes[right] == rows:
+            return int(high)
+        left = right - 1
+        low = self._base_ns[left] * self._factors[left]
+        part = (rows - sizes[left]) / (sizes[right] - sizes[left])
+        return int(low + (high - low) * part)
+
+    def observe(self, rows: int, took_ns: int) -> None:
+        """Learn from a batch that was run."""
+        ratio = took_ns / max(1, self.batch_ns(rows))
+        ratio = min(CLIP, max(1 / CLIP, ratio))
+        right = min(bisect_left(self._sizes, rows), len(self._sizes) - 1)
+        left = right if right == 0 or self._sizes[right] <= rows else right - 1
+        factors = self._factors
+        step = 1 + FOLLOW * (ratio - 1)
+        factors[right] *= step
+        if left != right:
+            factors[left] *= step
+        target = factors[right]
+        for index, factor in enumerate(factors):
+            if index != left and index != right:
+                factors[index] = factor + SPREAD * (target - factor)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Recompute the size that gives the most rows a second, and what a row costs there."""
+        best_rows, best_ns = 1, float("inf")
+        for size, base, factor in zip(self._sizes, self._base_ns, self._factors, strict=True):
+            row_ns = base * factor / size
+            if row_ns * WORTHWHILE < best_ns:
+                best_rows, best_ns = size, row_ns
+        self.efficient_rows, self.row_ns = best_rows, best_ns

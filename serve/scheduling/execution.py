@@ -1,0 +1,40 @@
+"""What the batcher asks of whoever runs its batches: in process, or on other machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from serve.errors import PenstockError
+from serve.tensors import Array, Batch
+
+__all__ = ["Executor", "Outcome"]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a batch ended: checked outputs in the signature's order, or an error; and its cost."""
+
+    outputs: list[Array] | None
+    error: PenstockError | None
+    execute_ns: int
+
+
+class Executor(Protocol):
+    """Runs batches of one model version, ``slots`` at a time."""
+
+    slots: int
+    """Batches that run at the same time."""
+    prefetch: int
+    """Further batches that it takes while all slots are busy, so that the next one is ready."""
+
+    def submit(self, batch: Batch, expected_ns: int, done: Callable[[Outcome], None]) -> None:
+        """Run a batch and call ``done`` exactly once, on the event loop.
+
+        Never blocks for long; ``done`` may be called before it returns, where a batch is so
+        cheap (``expected_ns``) that handing it to a thread would cost more than running it.
+        """
+
+    def close(self) -> None:
+        """Stop. Nothing is under way, or it has been given up."""

@@ -1,0 +1,97 @@
+"""What all connections of one server share: settings, services, and what they hold together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Protocol
+
+from serve.clock import NS_PER_S, Clock
+from serve.config import HttpSettings
+from serve.errors import Code, Overloaded
+from serve.protocol.status import StatusTable
+from serve.transport.http.routes import RouteTable
+
+__all__ = ["LARGE_BODY_BYTES", "Context", "Peer"]
+
+LARGE_BODY_BYTES = 64 * 1024
+"""Above it a body is read into a buffer of its own, and (de)compressed in a worker thread."""
+
+
+class Peer(Protocol):
+    """What the server does to a connection from outside."""
+
+    def sweep(self, now_ns: int) -> None:
+        """Enforce the time-outs."""
+
+    def drain(self) -> None:
+        """Close now if nothing is under way, else once what is has been answered."""
+
+    def abort(self) -> None:
+        """Close at once and withdraw what is under way."""
+
+
+class Context:
+    """Shared by all connections of one server, on one event loop."""
+
+    __slots__ = (
+        "body_timeout_ns",
+        "clock",
+        "connections",
+        "count_error",
+        "draining",
+        "header_timeout_ns",
+        "idle_timeout_ns",
+        "inflight_bytes",
+        "loop",
+        "max_body_bytes",
+        "max_connections",
+        "max_header_bytes",
+        "max_inflight_bytes",
+        "pool",
+        "routes",
+        "status",
+        "write_timeout_ns",
+    )
+
+    def __init__(
+        self,
+        *,
+        routes: RouteTable,
+        settings: HttpSettings,
+        clock: Clock,
+        status: StatusTable,
+        count_error: Callable[[Code, str], None],
+        loop: asyncio.AbstractEventLoop,
+        pool: Executor,
+    ) -> None:
+        # Services
+        self.routes = routes
+        self.clock = clock
+        self.status = status
+        self.count_error = count_error
+        self.loop = loop
+        self.pool = pool
+        # Limits
+        self.max_body_bytes = settings.max_body_bytes
+        self.max_header_bytes = settings.max_header_bytes
+        self.max_connections = settings.max_connections
+        self.max_inflight_bytes = settings.max_inflight_bytes
+        self.header_timeout_ns = int(settings.header_timeout_s * NS_PER_S)
+        self.body_timeout_ns = int(settings.body_timeout_s * NS_PER_S)
+        self.idle_timeout_ns = int(settings.idle_timeout_s * NS_PER_S)
+        self.write_timeout_ns = int(settings.write_timeout_s * NS_PER_S)
+        # State
+        self.connections: set[Peer] = set()
+        self.inflight_bytes = 0
+        self.draining = False
+
+    def too_many_bytes(self) -> Overloaded:
+        """The refusal of a body that does not fit beside those already held."""
+        return Overloaded(
+            f"request bodies under way already fill {self.max_inflight_bytes} bytes"
+            " (--http-max-inflight-bytes); try again",
+            reason="inflight_bytes",
+            retry_after_s=1.0,
+        )

@@ -1,0 +1,292 @@
+"""From received bytes to complete requests: the parser's callbacks and the limits on input."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+import httptools
+
+from serve.errors import InternalError, PenstockError, TooLarge
+from serve.transport.http.body import LargeBody
+from serve.transport.http.compression import Buffer
+from serve.transport.http.context import LARGE_BODY_BYTES, Context
+from serve.transport.http.exchange import Carrier, Exchange
+from serve.transport.http.headers import (
+    CONTENT_LENGTH,
+    EXPECT,
+    KNOWN,
+    TRANSFER_ENCODING,
+    UPGRADE,
+)
+from serve.transport.http.problems import (
+    bad_request,
+    expectation_failed,
+    headers_too_large,
+    unsupported_transfer_coding,
+)
+
+__all__ = ["BODY", "HEAD", "IDLE", "Receiver", "RequestReader"]
+
+logger = logging.getLogger("penstock.http")
+
+IDLE, HEAD, BODY = range(3)  # what of a request has been received
+
+
+class Receiver(Carrier, Protocol):
+    """The connection as its reader sees it."""
+
+    def received(self, exchange: Exchange) -> None:
+        """A request is complete; called while ``feed`` or ``grown`` runs."""
+
+
+class RequestReader:
+    """Reads the requests of one connection, one after the other.
+
+    A body declared above ``LARGE_BODY_BYTES`` is not parsed: ``large`` is then the buffer that
+    the connection fills from the socket, telling ``grown``, before it feeds anything else.
+    """
+
+    __slots__ = (
+        "_body",
+        "_body_bytes",
+        "_completed",
+        "_context",
+        "_header_bytes",
+        "_headers",
+        "_now_ns",
+        "_parser",
+        "_partial_bytes",
+        "_receiver",
+        "_received_ns",
+        "_shaped",
+        "_target",
+        "_upgrade_bytes",
+        "continue_due",
+        "large",
+        "phase",
+        "since_ns",
+    )
+
+    def __init__(self, receiver: Receiver, context: Context) -> None:
+        # Shared
+        self._context = context
+        # Per connection
+        self._receiver = receiver
+        self._parser = httptools.HttpRequestParser(self)
+        self._now_ns = self.since_ns = context.clock()
+        self._completed = False
+        # Per request
+        self._received_ns = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self.phase = IDLE
+        self.since_ns = self._now_ns  # when the phase began
+        self.continue_due = False
+        self.large: LargeBody | None = None
+        self._target = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._header_bytes = 0
+        self._partial_bytes = 0
+        self._body: bytes | bytearray = b""
+        self._body_bytes = 0
+        self._shaped = False
+        self._upgrade_bytes = 0
+
+    def feed(self, data: Buffer) -> None:
+        """Take in what was received.
+
+        Raises:
+            PenstockError: the input breaks HTTP or a limit; nothing more can be read from it.
+        """
+        before = self.phase
+        body_before = self._body_bytes
+        self._now_ns = self._context.clock()
+        self._completed = False
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._decline_upgrade(memoryview(data)[upgrade.args[0] :])
+                if data:
+                    continue
+            except httptools.HttpParserCallbackError as error:
+                raise self._cause(error) from None
+            except httptools.HttpParserError as error:
+                raise bad_request(str(error)) from None
+            break
+        if self._completed:
+            return
+        if before == self.phase and self._body_bytes == body_before:
+            self._no_progress(data)
+
+    def _no_progress(self, data: Buffer) -> None:
+        """All of ``data`` went into one header, or into what frames a chunked body."""
+        if self.phase == IDLE:
+            # Part of a method, before the parser has anything to say; or empty lines (RFC 9112,
+            # section 2.2), which are no request.
+            if not bytes(data).strip(b"\r\n"):
+                return
+            self._start()
+        self._partial_bytes += len(data)
+        if self._partial_bytes > self._context.max_header_bytes:
+            raise headers_too_large(self._context.max_header_bytes)
+
+    def _start(self) -> None:
+        self.phase = HEAD
+        self.since_ns = self._received_ns = self._now_ns
+
+    def _cause(self, error: Exception) -> PenstockError:
+        """What a callback raised; the parser wraps it."""
+        cause = error.__context__
+        if isinstance(cause, PenstockError):
+            return cause
+        logger.error("unexpected error in a parser callback", exc_info=cause)
+        return InternalError("internal error")
+
+    # The parser's callbacks
+
+    def on_url(self, url: bytes) -> None:
+        """The request target, or a part of it."""
+        if self.phase == IDLE:
+            self._start()
+        self._target = self._target + url if self._target else url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A whole header, or a trailer, of which none means anything here."""
+        self._header_bytes += len(name) + len(value)
+        name = name.lower()
+        if name in KNOWN and self.phase == HEAD:
+            if KNOWN[name]:
+                self._shaped = True
+            headers = self._headers
+            # Repeated headers are one list (RFC 9110, section 5.2).
+            headers[name] = headers[name] + b", " + value if name in headers else value
+
+    def on_headers_complete(self) -> None:
+        """Decide whether and how the body is read."""
+        context = self._context
+        if self._header_bytes + len(self._target) > context.max_header_bytes:
+            raise headers_too_large(context.max_header_bytes)
+        self.phase = BODY
+        self.since_ns = self._now_ns
+        self._partial_bytes = 0
+        headers = self._headers
+        if CONTENT_LENGTH in headers:
+            # The parser has checked that it is digits, and fits 64 bits.
+            size = int(headers[CONTENT_LENGTH][-20:])
+            if size > context.max_body_bytes:
+                raise self._body_too_large()
+            if size > LARGE_BODY_BYTES:
+                if size + context.inflight_bytes > context.max_inflight_bytes:
+                    raise context.too_many_bytes()
+                self.large = LargeBody(size)
+        if self._shaped:
+            self._check_shape()
+
+    def _check_shape(self) -> None:
+        headers = self._headers
+        coding = headers.get(TRANSFER_ENCODING)
+        if coding is not None and coding.lower() != b"chunked":
+            raise unsupported_transfer_coding()
+        expect = headers.get(EXPECT)
+        if expect is not None:
+            if expect.lower() != b"100-continue":
+                raise expectation_failed()
+            self.continue_due = self._parser.get_http_version() != "1.0"
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        self._partial_bytes = 0
+        self._grow(len(data))
+        if self.large is not None:
+            self.large.append(data)
+        elif not self._body:
+            self._body = data
+        else:
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += data
+
+    def _grow(self, size_bytes: int) -> None:
+        context = self._context
+        self._body_bytes += size_bytes
+        context.inflight_bytes += size_bytes
+        if self._body_bytes > context.max_body_bytes:
+            raise self._body_too_large()
+        if context.inflight_bytes > context.max_inflight_bytes:
+            raise context.too_many_bytes()
+
+    def _body_too_large(self) -> TooLarge:
+        return TooLarge(
+            f"a request body may have at most {self._context.max_body_bytes} bytes"
+            " (--http-max-body-bytes)"
+        )
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        if self._shaped and UPGRADE in self._headers and self._parser.should_upgrade():
+            if TRANSFER_ENCODING in self._headers:
+                raise bad_request("an Upgrade with a chunked body")
+            # The parser takes what follows for the other protocol; to us it is the body.
+            self._upgrade_bytes = int(self._headers.get(CONTENT_LENGTH, b"0")[-20:])
+            if self._upgrade_bytes:
+                return
+        self._complete()
+
+    def _complete(self) -> None:
+        parser = self._parser
+        method = parser.get_method()
+        keep_alive = parser.should_keep_alive() and method != b"CONNECT"
+        exchange = Exchange(
+            self._receiver,
+            self._context,
+            method,
+            self._target,
+            self._headers,
+            self._body if self.large is None else self.large.view,
+            self._body_bytes,
+            self._received_ns,
+            keep_alive,
+            self._shaped or not keep_alive or method == b"HEAD",
+        )
+        self._completed = True
+        self._reset()
+        self._receiver.received(exchange)
+
+    def _decline_upgrade(self, rest: memoryview) -> memoryview:
+        """Go on in HTTP/1.1 after a request that offered another protocol (RFC 9110, 7.8)."""
+        size = self._upgrade_bytes
+        if size:
+            body = self.large = self.large or LargeBody(size)
+            self._grow(min(size, len(rest)))
+            body.append(rest[:size])
+            if body.missing_bytes:
+                return rest[:0]
+            self._complete()
+        self._parser = httptools.HttpRequestParser(self)
+        return rest[size:]
+
+    # A large body, which does not go through the parser
+
+    def grown(self, size_bytes: int) -> bool:
+        """So many bytes more are in ``large``; True when that completed the request.
+
+        Raises:
+            PenstockError: too many bytes are held over all connections.
+        """
+        assert self.large is not None
+        self._now_ns = self._context.clock()
+        self._grow(size_bytes)
+        if self.large.missing_bytes:
+            return False
+        self._complete()
+        self._parser = httptools.HttpRequestParser(self)
+        return True
+
+    def discard(self) -> None:
+        """Forget the request that is being received, and break the cycle with the parser."""
+        self._context.inflight_bytes -= self._body_bytes
+        self._reset()
+        self._parser = None

@@ -1,0 +1,73 @@
+"""Response heads and error bodies: pure functions to bytes."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from serve.errors import PenstockError, Unavailable
+from serve.protocol.status import StatusTable
+from serve.transport.http.problems import HttpProblem
+
+__all__ = ["JSON", "OCTETS", "OK_JSON", "REFUSED", "error_body", "error_head", "head"]
+
+JSON = b"application/json"
+OCTETS = b"application/octet-stream"
+
+_REASONS = {
+    200: b"OK",
+    400: b"Bad Request",
+    403: b"Forbidden",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    417: b"Expectation Failed",
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    499: b"Client Closed Request",
+    500: b"Internal Server Error",
+    501: b"Not Implemented",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+}
+
+OK_JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+"""Start of nearly every answer; the length and an empty line follow."""
+
+_REFUSED_BODY = b'{"error":"too many open connections (--http-max-connections); try again"}'
+
+
+def head(status: int, content_type: bytes, length: int, extra: bytes = b"") -> bytes:
+    """Status line and headers; ``extra`` are whole header lines, each ended by CRLF."""
+    return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\n%bContent-Length: %d\r\n\r\n" % (
+        status,
+        _REASONS.get(status, b"Unknown"),
+        content_type,
+        extra,
+        length,
+    )
+
+
+REFUSED = (
+    head(503, JSON, len(_REFUSED_BODY), b"Retry-After: 1\r\nConnection: close\r\n") + _REFUSED_BODY
+)
+"""The whole answer to a connection beyond the limit."""
+
+
+def error_body(error: PenstockError) -> bytes:
+    """``{"error": "<message>"}``."""
+    # A message may quote the client: what is not Unicode must not break the answer.
+    message = str(error).encode("utf-8", "replace").decode()
+    return msgspec.json.encode({"error": message})
+
+
+def error_head(error: PenstockError, table: StatusTable) -> tuple[int, bytes]:
+    """Status and extra header lines of an error."""
+    if isinstance(error, HttpProblem):
+        return error.status, error.headers
+    extra = b""
+    if isinstance(error, Unavailable):
+        extra = b"Retry-After: %d\r\n" % max(1, math.ceil(error.retry_after_s or 1))
+    return table.http[error.code], extra
