@@ -56,11 +56,25 @@ def finish(
     )
     for value in graph.input:
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
+    _prune(graph)
     # The converter's guesses about inner tensors are not needed, and may contradict the names.
     del graph.value_info[:]
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
+
+
+def _prune(graph: onnx.GraphProto) -> None:
+    """Drop what no output needs any longer."""
+    needed = {output.name for output in graph.output}
+    for node in reversed(list(graph.node)):
+        if needed.isdisjoint(node.output):
+            graph.node.remove(node)
+        else:
+            needed.update(node.input)
+    for constant in list(graph.initializer):
+        if constant.name not in needed:
+            graph.initializer.remove(constant)
 
 
 def run(model: bytes, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -31,7 +31,7 @@ def cast_output(spec: TensorSpec, value: Any) -> Array:
     dtype = DATATYPES[spec.datatype].dtype
     if array.dtype == dtype:
         return array
-    if not _convertible(array.dtype, dtype):
+    if array.size and not _convertible(array.dtype, dtype):
         raise BackendError(
             f"output {spec.name!r} has dtype {array.dtype}, which does not convert to the declared"
             f" {spec.datatype} without loss"

@@ -66,7 +66,7 @@ class BoundRun:
         """Run one batch."""
         binding = self._session.io_binding()
         # The runtime keeps only the addresses: these must live until the run ends.
-        held = [np.ascontiguousarray(array) for array in arrays]
+        held = [np.asarray(array, order="C") for array in arrays]
         for (name, element_type), array in zip(self._inputs, held, strict=True):
             binding.bind_input(name, "cpu", 0, element_type, array.shape, array.ctypes.data)
         for name, _ in self._outputs:

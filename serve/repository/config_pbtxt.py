@@ -14,7 +14,6 @@ Where the two servers differ:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,26 +23,28 @@ from tritonclient.grpc import model_config_pb2
 
 from serve.config import ModelConfig
 from serve.errors import RepositoryError
-from serve.repository.files import read_text
+from serve.repository.files import read_text, shown
 from serve.repository.pbtxt_fields import REFUSED, refused_fields, unhonoured_fields
+from serve.repository.pbtxt_tensors import tensor_settings
 from serve.repository.validation import validate
 
 __all__ = ["TritonModel", "parse_config_pbtxt", "read_config_pbtxt"]
 
 BACKENDS = {"onnxruntime": "onnxruntime", "onnxruntime_onnx": "onnxruntime", "python": "python"}
 
-MAX_LABEL_FILE_BYTES = 16 * 1024 * 1024
+THREADS_PARAMETER = "intra_op_thread_count"
+"""The one parameter of Triton's ONNX Runtime backend that is a setting of ours."""
 
-# Our field to the one in the file, for the errors of fields that keep their meaning.
 TRITON_NAMES = {
     "batching": "dynamic_batching.preferred_batch_size",
     "batching.max_batch_size": "max_batch_size",
     "batching.max_queue_delay_ms": "dynamic_batching.max_queue_delay_microseconds",
-    "batching.preferred_batch_sizes": "dynamic_batching.preferred_batch_size",
     "resources.device": "instance_group.gpus",
     "resources.instances": "instance_group.count",
+    "resources.intra_op_threads": f"parameters[{THREADS_PARAMETER!r}]",
     "versions": "version_policy.specific.versions",
 }
+"""Our field to the one it was read from, for the errors that validation finds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,50 @@ def read_config_pbtxt(path: Path) -> TritonModel:
         RepositoryError: it cannot be read, is not Triton's format, or asks for what would give
             other answers if it were ignored.
     """
-    return parse_config_pbtxt(read_text(path), path.parent)
+    return parse_config_pbtxt(read_text(path), path)
 
 
-def parse_config_pbtxt(text: str, folder: Path) -> TritonModel:
-    """The configuration in ``text``, as that of the model in ``folder``."""
-    path = folder / "config.pbtxt"
-    return _Translation(path, _parse(text, str(path))).result()
+def parse_config_pbtxt(text: str, path: Path) -> TritonModel:
+    """The configuration in ``text``, as that of the model in the folder of ``path``."""
+    message = _parse(text, str(path))
+    for field in refused_fields(message):
+        raise _error(path, field, "not offered by this server", REFUSED[field])
+    if message.name not in ("", path.parent.name):
+        raise _error(
+            path,
+            "name",
+            f"{shown(message.name)} is not the name of its folder, {shown(path.parent.name)}",
+            "rename the folder, or leave `name` out",
+        )
+    unused = unhonoured_fields(message)
+    max_batch_size = _max_batch_size(message)
+    batched = bool(max_batch_size)
+    file_name = _file_name(path, message.default_model_filename)
+    backend = _backend(path, message)
+    parameters = {key: item.string_value for key, item in sorted(message.parameters.items())}
+    threads = "0"
+    if backend != "python" and not file_name.endswith(".py"):
+        threads = parameters.get(THREADS_PARAMETER, "0")
+        unused += [f"parameters[{shown(key)}]" for key in parameters if key != THREADS_PARAMETER]
+    settings = {
+        "backend": backend,
+        "batching": _batching(message.dynamic_batching, max_batch_size),
+        "slo": _slo(message.dynamic_batching.default_queue_policy),
+        "versions": _versions(message.version_policy),
+        "resources": _resources(message.instance_group, threads, unused),
+        "inputs": tensor_settings(path, "input", message.input, batched),
+        "outputs": tensor_settings(path, "output", message.output, batched),
+        "warmup": {
+            "batch_sizes": sorted({max(warmup.batch_size, 1) for warmup in message.model_warmup})
+        },
+        "parameters": parameters,
+    }
+    config = validate(settings, str(path), _triton_name)
+    return TritonModel(config, file_name, _warnings(path, unused))
+
+
+def _error(path: Path, field: str, problem: str, remedy: str) -> RepositoryError:
+    return RepositoryError(path=str(path), field=field, problem=problem, remedy=remedy)
 
 
 def _parse(text: str, path: str) -> Any:
@@ -80,7 +118,7 @@ def _parse(text: str, path: str) -> Any:
     except text_format.ParseError as error:
         line, column = error.GetLine(), error.GetColumn()
         problem = str(error).removeprefix(f"{line}:{column} : ")
-        if len(problem) > 300:
+        if len(problem) > 300:  # it may quote the whole line
             problem = f"{problem[:100]} ... {problem[-200:]}"
         raise RepositoryError(
             path=path,
@@ -89,221 +127,105 @@ def _parse(text: str, path: str) -> Any:
         ) from error
 
 
-class _Translation:
-    """One message on its way to ModelConfig."""
+def _warnings(path: Path, unused: list[str]) -> tuple[str, ...]:
+    if not unused:
+        return ()
+    return (f"{path}: set but without effect here: {', '.join(sorted(set(unused)))}",)
 
-    def __init__(self, path: Path, message: Any) -> None:
-        self.path = path
-        self.folder = path.parent
-        self.message = message
-        self.extra_warned: list[str] = []
 
-    def error(self, field: str, problem: str, remedy: str) -> RepositoryError:
-        return RepositoryError(path=str(self.path), field=field, problem=problem, remedy=remedy)
-
-    def result(self) -> TritonModel:
-        message = self.message
-        for field in refused_fields(message):
-            raise self.error(field, "not offered by this server", REFUSED[field])
-        if message.name not in ("", self.folder.name):
-            raise self.error(
-                "name",
-                f"{_short(message.name)} is not the name of its folder, {self.folder.name!r}",
-                "rename the folder, or leave `name` out",
+def _backend(path: Path, message: Any) -> str | None:
+    """What ``backend`` and ``platform`` name; None if neither is set."""
+    named = {}
+    for field in ("backend", "platform"):
+        name = getattr(message, field)
+        if name and name not in BACKENDS:
+            raise _error(
+                path,
+                field,
+                f"{shown(name)} is not served here",
+                "export the model to ONNX for `onnxruntime`, or wrap it in a model.py for `python`",
             )
-        backend = self.backend()
-        data: dict[str, Any] = {
-            "backend": backend,
-            "batching": self.batching(),
-            "slo": self.slo(),
-            "versions": self.versions(),
-            "resources": self.resources(),
-            "inputs": self.tensors("input", message.input),
-            "outputs": self.tensors("output", message.output),
-            "warmup": {
-                "batch_sizes": sorted({max(warm.batch_size, 1) for warm in message.model_warmup})
-            },
-            "parameters": {
-                key: value.string_value for key, value in sorted(message.parameters.items())
-            },
-        }
-        config = validate(data, str(self.path), _triton_name)
-        return TritonModel(config, self.file_name(), self.warnings())
-
-    def warnings(self) -> tuple[str, ...]:
-        fields = sorted({*unhonoured_fields(self.message), *self.extra_warned})
-        if not fields:
-            return ()
-        return (f"{self.path}: set but without effect here: {', '.join(fields)}",)
-
-    def backend(self) -> str | None:
-        """The backend that ``backend`` and ``platform`` name; None if neither is set."""
-        named = {}
-        for field in ("backend", "platform"):
-            name = getattr(self.message, field)
-            if name and name not in BACKENDS:
-                raise self.error(
-                    field,
-                    f"{_short(name)} is not served here",
-                    "export the model to ONNX for `onnxruntime`, or wrap it in a model.py for"
-                    " `python`",
-                )
-            if name:
-                named[field] = BACKENDS[name]
-        if len(set(named.values())) > 1:
-            raise self.error(
-                "platform",
-                f"{_short(self.message.platform)} contradicts"
-                f" `backend: {_short(self.message.backend)}`",
-                "leave `platform` out",
-            )
-        return next(iter(named.values()), None)
-
-    def file_name(self) -> str:
-        name: str = self.message.default_model_filename
-        if not name:
-            return ""
-        if "/" in name or not name.isprintable() or name in (".", ".."):
-            raise self.error(
-                "default_model_filename",
-                f"{_short(name)} is not the name of a file in a version folder",
-                "name the file alone, as in `model.onnx`",
-            )
-        return name
-
-    @property
-    def max_batch_size(self) -> int | None:
-        """None: to be read from the artefact, as where Triton completes a configuration."""
-        message = self.message
-        if message.max_batch_size == 0 and not message.input and not message.output:
-            return None
-        return int(message.max_batch_size)
-
-    def batching(self) -> dict[str, Any]:
-        dynamic = self.message.dynamic_batching
-        batching: dict[str, Any] = {
-            "max_batch_size": self.max_batch_size,
-            "max_queue_delay_ms": dynamic.max_queue_delay_microseconds / 1000,
-            "preferred_batch_sizes": sorted(set(dynamic.preferred_batch_size)),
-        }
-        most_requests = dynamic.default_queue_policy.max_queue_size
-        if most_requests:
-            batching["max_queue_rows"] = most_requests * max(self.max_batch_size or 1, 1)
-        return batching
-
-    def slo(self) -> dict[str, Any]:
-        queue_policy = self.message.dynamic_batching.default_queue_policy
-        timeout_us = queue_policy.default_timeout_microseconds
-        return {"timeout_ms": timeout_us / 1000} if timeout_us else {}
-
-    def versions(self) -> dict[str, Any]:
-        policy = self.message.version_policy
-        choice = policy.WhichOneof("policy_choice") or "latest"
-        if choice == "specific":
-            return {"policy": choice, "numbers": sorted(set(policy.specific.versions))}
-        if choice == "latest":
-            return {"policy": choice, "count": policy.latest.num_versions or 1}
-        return {"policy": choice}
-
-    def resources(self) -> dict[str, Any]:
-        """Instances of all groups together, on the first group's device."""
-        groups = self.message.instance_group
-        if not groups:
-            return {}
-        kinds = model_config_pb2.ModelInstanceGroup
-        first = groups[0]
-        if any(group.kind != first.kind for group in groups):
-            self.extra_warned.append("instance_group.kind (of groups after the first)")
-        gpus = list(dict.fromkeys(gpu for group in groups for gpu in group.gpus))
-        # Triton takes a group of no kind that lists GPUs to be one of GPUs if they are there,
-        # which is what `auto` finds out, on the first of them.
-        used = gpus[:1] if first.kind == kinds.KIND_GPU else []
-        if gpus != used:
-            self.extra_warned.append("instance_group.gpus (all but one)" if used else
-                                     "instance_group.gpus")
-        device = "auto"
-        if first.kind == kinds.KIND_CPU:
-            device = "cpu"
-        elif first.kind == kinds.KIND_GPU:
-            device = f"cuda:{used[0]}" if used else "cuda"
-        return {"device": device, "instances": sum(max(group.count, 1) for group in groups)}
-
-    def tensors(self, kind: str, items: Iterable[Any]) -> dict[str, dict[str, Any]]:
-        """``input`` or ``output``: by name, what is said of each."""
-        tensors: dict[str, dict[str, Any]] = {}
-        for index, item in enumerate(items):
-            if not item.name:
-                raise self.error(f"{kind}[{index}].name", "missing", "name the tensor")
-            where = f"{kind}[{_short(item.name)}]"
-            if item.name in tensors:
-                raise self.error(where, "named twice", f"keep one {kind} of a name")
-            settings: dict[str, Any] = {
-                "datatype": self.datatype(where, item.data_type),
-                "shape": self.shape(where, item.dims),
-            }
-            if kind == "input":
-                settings["optional"] = item.optional
-            elif item.label_filename:
-                settings["labels"] = self.labels(where, item.label_filename)
-            tensors[item.name] = settings
-        return tensors
-
-    def datatype(self, where: str, number: int) -> str | None:
-        if number == model_config_pb2.TYPE_INVALID:
-            return None
-        try:
-            name: str = model_config_pb2.DataType.Name(number).removeprefix("TYPE_")
-        except ValueError:
-            raise self.error(
-                f"{where}.data_type", f"{number} is no datatype", "use a name, as in TYPE_FP32"
-            ) from None
-        return "BYTES" if name == "STRING" else name
-
-    def shape(self, where: str, dims: Iterable[int]) -> list[int] | None:
-        """With the batch dimension; None where the artefact is to say it."""
-        shape = list(dims)
-        for size in shape:
-            if size < 1 and size != -1:
-                raise self.error(
-                    f"{where}.dims", f"{size} is no size", "use sizes from 1, or -1 for any"
-                )
-        if not shape:
-            return None
-        return [-1, *shape] if self.max_batch_size else shape
-
-    def labels(self, where: str, name: str) -> list[str]:
-        """The lines of a label file inside the model's folder."""
-        field = f"{where}.label_filename"
-        remedy = "name a file in the model's folder, as in `labels.txt`"
-        if not name.isprintable():
-            raise self.error(field, f"{_short(name)} is no file name", remedy)
-        try:
-            target = (self.folder / name).resolve()
-            inside = target.is_relative_to(self.folder.resolve())
-        except (OSError, RuntimeError) as error:
-            raise self.error(field, f"{_short(name)} cannot be found", remedy) from error
-        if not inside:
-            raise self.error(field, f"{_short(name)} is outside the model's folder", remedy)
-        try:
-            lines = read_text(target, MAX_LABEL_FILE_BYTES).split("\n")
-        except RepositoryError as error:
-            raise self.error(field, f"{_short(name)}: {error.problem}", remedy) from error
-        if lines[-1] == "":
-            lines.pop()  # what follows the last line's end is no label
-        return [line.removesuffix("\r") for line in lines]
+        if name:
+            named[field] = BACKENDS[name]
+    if len(set(named.values())) > 1:
+        problem = f"{shown(message.platform)} contradicts backend {shown(message.backend)}"
+        raise _error(path, "platform", problem, "leave `platform` out")
+    return next(iter(named.values()), None)
 
 
-def _short(text: str) -> str:
-    return repr(text) if len(text) <= 64 else f"{text[:64]!r}..."
+def _file_name(path: Path, name: str) -> str:
+    """The artefact's name, "" for the usual one; it cannot lead out of the version folder."""
+    if "/" in name or not name.isprintable() or name in (".", ".."):
+        raise _error(
+            path,
+            "default_model_filename",
+            f"{shown(name)} is not the name of a file in a version folder",
+            "name the file alone, as in `model.onnx`",
+        )
+    return name
 
 
-def _triton_name(field: str, names: Mapping[str, str] = TRITON_NAMES) -> str:
-    """The name in ``config.pbtxt`` of one of our fields, or of the group it is in."""
-    while field:
-        if field in names:
-            return names[field]
-        head, _, tail = field.rpartition(".")
-        if not head or not tail.isdigit():
-            break
-        field = head
+def _max_batch_size(message: Any) -> int | None:
+    """None: to be read from the artefact, where Triton completes the configuration too."""
+    if message.max_batch_size == 0 and not message.input and not message.output:
+        return None
+    return int(message.max_batch_size)
+
+
+def _batching(dynamic: Any, max_batch_size: int | None) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "max_batch_size": max_batch_size,
+        "max_queue_delay_ms": dynamic.max_queue_delay_microseconds / 1000,
+        "preferred_batch_sizes": sorted(set(dynamic.preferred_batch_size)),
+    }
+    most_requests = dynamic.default_queue_policy.max_queue_size
+    if most_requests:
+        settings["max_queue_rows"] = most_requests * max(max_batch_size or 1, 1)
+    return settings
+
+
+def _slo(queue_policy: Any) -> dict[str, Any]:
+    timeout_us = queue_policy.default_timeout_microseconds
+    return {"timeout_ms": timeout_us / 1000} if timeout_us else {}
+
+
+def _versions(policy: Any) -> dict[str, Any]:
+    choice = policy.WhichOneof("policy_choice") or "latest"
+    if choice == "specific":
+        return {"policy": choice, "numbers": sorted(set(policy.specific.versions))}
+    if choice == "latest":
+        return {"policy": choice, "count": policy.latest.num_versions or 1}
+    return {"policy": choice}
+
+
+def _resources(groups: Any, threads: str, unused: list[str]) -> dict[str, Any]:
+    """The instances of all groups together, on the first group's device.
+
+    What cannot be expressed so (several kinds, several GPUs) is added to ``unused``.
+    """
+    settings: dict[str, Any] = {} if threads == "0" else {"intra_op_threads": threads}
+    if not groups:
+        return settings
+    kind = groups[0].kind
+    gpus = list(dict.fromkeys(gpu for group in groups for gpu in group.gpus))
+    device = "auto"
+    if kind == model_config_pb2.ModelInstanceGroup.KIND_CPU:
+        device = "cpu"
+    elif kind == model_config_pb2.ModelInstanceGroup.KIND_GPU:
+        device = f"cuda:{gpus.pop(0)}" if gpus else "cuda"
+    if any(group.kind != kind for group in groups):
+        unused.append("instance_group.kind (after the first)")
+    if gpus:
+        unused.append(f"instance_group.gpus ({', '.join(map(str, gpus[:16]))})")
+    instances = sum(group.count or 1 for group in groups)
+    return {**settings, "device": device, "instances": instances}
+
+
+def _triton_name(field: str) -> str:
+    """The name in ``config.pbtxt`` of a field of ours, or of the group that it is in."""
+    group = field
+    while group:
+        if group in TRITON_NAMES:
+            return TRITON_NAMES[group]
+        group = group.rpartition(".")[0]
     return field

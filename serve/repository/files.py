@@ -6,7 +6,7 @@ from pathlib import Path
 
 from serve.errors import RepositoryError
 
-__all__ = ["MAX_CONFIG_BYTES", "read_text", "reason_of"]
+__all__ = ["MAX_CONFIG_BYTES", "read_text", "reason_of", "shown"]
 
 MAX_CONFIG_BYTES = 1024 * 1024
 """Limit of a settings file: far above any real one, and what a parser digests in seconds."""
@@ -15,6 +15,11 @@ MAX_CONFIG_BYTES = 1024 * 1024
 def reason_of(error: OSError) -> str:
     """What the operating system said, without the path, which the caller names itself."""
     return (error.strerror or type(error).__name__).lower()
+
+
+def shown(text: str) -> str:
+    """Text from a file as it may appear in a message: quoted, on one line, and short."""
+    return repr(text) if len(text) <= 64 else f"{text[:64]!r}..."
 
 
 def read_text(path: Path, max_bytes: int = MAX_CONFIG_BYTES) -> str:

@@ -24,7 +24,6 @@ HONOURED = frozenset(
         "input.name",
         "input.data_type",
         "input.dims",
-        "input.optional",
         "output.name",
         "output.data_type",
         "output.dims",

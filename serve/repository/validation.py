@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -55,12 +55,10 @@ def _by_field(error: ValidationError, data: Any) -> dict[Location, list[ErrorDet
 def _inside(data: Any, location: Location) -> Location:
     """The part of a location that is in the data, without the name of the union's member."""
     for depth, key in enumerate(location):
-        if isinstance(data, Mapping) and key in data:
-            data = data[key]
-        elif isinstance(data, list | tuple) and isinstance(key, int) and key < len(data):
-            data = data[key]
-        else:
+        named = isinstance(data, Mapping) and key in data
+        if not named and not (isinstance(data, Sequence) and isinstance(key, int)):
             return location[:depth]
+        data = data[key]
     return location
 
 

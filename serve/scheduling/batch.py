@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 
 from serve.scheduling.entry import Entry
-from serve.tensors import Array, Batch
+from serve.tensors import Array, Batch, Parameter
 
 __all__ = ["join", "split"]
 
@@ -22,7 +23,7 @@ def join(entries: Sequence[Entry], rows: int) -> Batch:
     else:
         columns = zip(*(entry.inputs for entry in entries), strict=True)
         inputs = tuple(_join_column(column, rows) for column in columns)
-    parameters = ()
+    parameters: tuple[tuple[int, Mapping[str, Parameter]], ...] = ()
     if any(entry.parameters for entry in entries):
         parameters = tuple((entry.rows, entry.parameters or {}) for entry in entries)
     return Batch(inputs, rows, parameters)
@@ -46,7 +47,7 @@ def _join_column(arrays: tuple[Array, ...], rows: int) -> Array:
     if first.nbytes > SMALL_BYTES or first.dtype.kind not in "fiub":
         return np.concatenate(arrays)
     try:
-        joined = b"".join(arrays)
+        joined = b"".join(cast(tuple[memoryview, ...], arrays))
     except (BufferError, TypeError, ValueError):  # not contiguous, or without a buffer
         return np.concatenate(arrays)
     return np.ndarray((rows, *first.shape[1:]), first.dtype, joined)

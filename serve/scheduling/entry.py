@@ -37,7 +37,7 @@ class Entry(asyncio.Future[Any]):
     deadline_ns: int
     parameters: Mapping[str, Parameter] | None
     series: RequestSeries
-    # set by the queue
+    # set by the batcher and its queue; ``sequence`` is 0 while the entry is not queued
     enqueued_ns: int
     sequence: int
     withdraw: Callable[[Entry], None] | None

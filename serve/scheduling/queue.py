@@ -52,7 +52,6 @@ class EntryQueue:
             lane = self._lanes[key] = Lane(key)
         self._sequence += 1
         entry.sequence = self._sequence
-        entry.withdraw = self._withdraw
         lane.entries.append(entry)
         lane.rows += entry.rows
         self.rows += entry.rows
@@ -73,7 +72,7 @@ class EntryQueue:
         """
         lane.head()
         entries = lane.entries
-        taken = []
+        taken: list[Entry] = []
         rows = 0
         while entries:
             entry = entries[0]
@@ -83,7 +82,7 @@ class EntryQueue:
                 break
             else:
                 rows += entry.rows
-                entry.withdraw = None
+                entry.sequence = 0
                 taken.append(entry)
             entries.popleft()
         self._shrink(lane, rows)
@@ -101,12 +100,11 @@ class EntryQueue:
             yield from (entry for entry in lane.entries if not entry.done())
 
     def remove(self, entry: Entry) -> None:
-        """Take an entry out that has just been answered otherwise."""
-        entry.withdraw = None
-        self._withdraw(entry)
+        """Forget the rows and tensors of an entry that was cancelled or answered otherwise.
 
-    def _withdraw(self, entry: Entry) -> None:
-        """Forget a dead entry's rows and tensors now; its place in the lane goes later."""
+        Its place in the lane is cleared later.
+        """
+        entry.sequence = 0
         entry.inputs = ()
         lane = self._lanes[(entry.priority, entry.group)]
         lane.dead += 1

@@ -22,7 +22,7 @@ class LargeBody:
     def __init__(self, size_bytes: int) -> None:
         self.size_bytes = size_bytes
         self.filled_bytes = 0
-        self.view = memoryview(np.empty(size_bytes, np.uint8)).cast("B")
+        self.view = np.empty(size_bytes, np.uint8).data
 
     def append(self, data: bytes | memoryview) -> None:
         """Copy in what arrived together with the headers."""

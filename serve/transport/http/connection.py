@@ -44,9 +44,9 @@ class Connection(asyncio.Protocol):
         "_pumping",
         "_read_paused",
         "_reader",
+        "_stalled_since_ns",
         "_state",
         "_state_since_ns",
-        "_stalled_since_ns",
         "_transport",
         "_unsent_bytes",
         "_waiting",
@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
             self._state = CLOSING
             self._transport.abort()
             return
-        context.connections.add(self)
+        context.add(self)
         if excess >= 0:
             context.count_error(Code.UNAVAILABLE, "")
             self._transport.write(REFUSED)
@@ -108,16 +108,20 @@ class Connection(asyncio.Protocol):
             self._flush()
         if reader.large is not None and self._state == OPEN:
             self._switch(BodyReader(self, reader.large))
+        if self._context.draining:
+            self.drain()
 
     def body_received(self, size_bytes: int) -> None:
         """The kernel put so many bytes into the large body's buffer."""
-        try:
-            complete = self._reader.grown(size_bytes)
-        except PenstockError as error:
-            complete = True
-            self._refuse(error)
-        if complete and self._state < CLOSING:
+        large = self._reader.large
+        if large is None:  # closed meanwhile
+            return
+        if not large.missing_bytes:
             self._switch(self)
+        try:
+            self._reader.grown(size_bytes)
+        except PenstockError as error:
+            self._refuse(error)
 
     def eof_received(self) -> None:
         """The client has gone: no answer is awaited, so none is worked on. The transport closes."""
@@ -126,7 +130,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Withdraw everything and keep nothing."""
-        self._context.connections.discard(self)
+        self._context.remove(self)
         self._withdraw()
         self._state = CLOSING
 
@@ -258,8 +262,10 @@ class Connection(asyncio.Protocol):
         """Answer in turn with an error, then close: the input cannot be read any further."""
         if self._state != OPEN:  # input behind the last request is nobody's
             return
+        if self._reader.large is not None:
+            self._switch(self)
         self._state = FINAL
-        self._reader.discard()
+        self._reader.close()
         self._enqueue(Refusal(self, self._context, error))
 
     def _finish(self, *, lingers: bool) -> None:
@@ -289,7 +295,7 @@ class Connection(asyncio.Protocol):
                 queue.popleft().withdraw()
         self._held = []
         self._held_bytes = 0
-        self._reader.discard()
+        self._reader.close()
 
     # The server's calls
 
@@ -335,11 +341,6 @@ class Connection(asyncio.Protocol):
                 self._close()
         elif reader.phase == HEAD:
             if waited_ns > context.header_timeout_ns:
-                self._refuse_late(timed_out("headers", "--http-header-timeout-s"))
+                self._refuse(timed_out("headers", "--http-header-timeout-s"))
         elif waited_ns > context.body_timeout_ns:
-            self._refuse_late(timed_out("body", "--http-body-timeout-s"))
-
-    def _refuse_late(self, error: PenstockError) -> None:
-        if self._reader.large is not None:
-            self._switch(self)
-        self._refuse(error)
+            self._refuse(timed_out("body", "--http-body-timeout-s"))

@@ -41,6 +41,7 @@ class Context:
         "connections",
         "count_error",
         "draining",
+        "empty",
         "header_timeout_ns",
         "idle_timeout_ns",
         "inflight_bytes",
@@ -84,8 +85,21 @@ class Context:
         self.write_timeout_ns = int(settings.write_timeout_s * NS_PER_S)
         # State
         self.connections: set[Peer] = set()
+        self.empty = asyncio.Event()  # no connection is open
+        self.empty.set()
         self.inflight_bytes = 0
         self.draining = False
+
+    def add(self, connection: Peer) -> None:
+        """A connection was accepted."""
+        self.connections.add(connection)
+        self.empty.clear()
+
+    def remove(self, connection: Peer) -> None:
+        """A connection is gone."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self.empty.set()
 
     def too_many_bytes(self) -> Overloaded:
         """The refusal of a body that does not fit beside those already held."""

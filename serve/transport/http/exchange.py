@@ -129,9 +129,7 @@ class Exchange:
             raise method_not_allowed(route.allow)
         handler(self)
 
-    def wait(
-        self, future: asyncio.Future[Any], then: Callable[[Exchange, Any], None]
-    ) -> None:
+    def wait(self, future: asyncio.Future[Any], then: Callable[[Exchange, Any], None]) -> None:
         """Call ``then(exchange, result)`` when the future is done; cancel it if the client goes."""
         self.future = future
         self.then = then
@@ -297,10 +295,8 @@ class Refusal(Exchange):
 
     lingers = True
 
-    def __init__(
-        self, connection: Carrier, context: Context, method: bytes, error: PenstockError
-    ) -> None:
-        super().__init__(connection, context, method, b"", {}, b"", 0, 0, False, True)
+    def __init__(self, connection: Carrier, context: Context, error: PenstockError) -> None:
+        super().__init__(connection, context, b"", b"", {}, b"", 0, 0, False, True)
         self._error = error
 
     def begin(self) -> None:

@@ -51,7 +51,9 @@ A request without any such header takes the short way through parsing and render
 MAX_REQUEST_ID_BYTES = 128
 
 _PRINTABLE = re.compile(rb"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-[\x21-\x7e]{0,64})?")
+_TRACEPARENT = re.compile(
+    rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-[\x21-\x7e]{0,64})?"
+)
 
 
 def request_id(headers: dict[bytes, bytes]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from typing import Protocol, cast
 
 import httptools
 
@@ -33,6 +33,10 @@ logger = logging.getLogger("penstock.http")
 IDLE, HEAD, BODY = range(3)  # what of a request has been received
 
 
+class _Closed(Exception):
+    """Stops the parser in the middle of its input, after an answer that closed the connection."""
+
+
 class Receiver(Carrier, Protocol):
     """The connection as its reader sees it."""
 
@@ -50,6 +54,7 @@ class RequestReader:
     __slots__ = (
         "_body",
         "_body_bytes",
+        "_closed",
         "_completed",
         "_context",
         "_header_bytes",
@@ -57,8 +62,8 @@ class RequestReader:
         "_now_ns",
         "_parser",
         "_partial_bytes",
-        "_receiver",
         "_received_ns",
+        "_receiver",
         "_shaped",
         "_target",
         "_upgrade_bytes",
@@ -75,6 +80,7 @@ class RequestReader:
         self._receiver = receiver
         self._parser = httptools.HttpRequestParser(self)
         self._now_ns = self.since_ns = context.clock()
+        self._closed = False
         self._completed = False
         # Per request
         self._received_ns = 0
@@ -108,10 +114,13 @@ class RequestReader:
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                data = self._decline_upgrade(memoryview(data)[upgrade.args[0] :])
-                if data:
-                    continue
+                if not self._closed:
+                    data = self._decline_upgrade(memoryview(data)[upgrade.args[0] :])
+                    if data and not self._closed:
+                        continue
             except httptools.HttpParserCallbackError as error:
+                if self._closed:
+                    return
                 raise self._cause(error) from None
             except httptools.HttpParserError as error:
                 raise bad_request(str(error)) from None
@@ -150,6 +159,8 @@ class RequestReader:
     def on_url(self, url: bytes) -> None:
         """The request target, or a part of it."""
         if self.phase == IDLE:
+            if self._closed:
+                raise _Closed
             self._start()
         self._target = self._target + url if self._target else url
 
@@ -260,18 +271,18 @@ class RequestReader:
         size = self._upgrade_bytes
         if size:
             body = self.large = self.large or LargeBody(size)
-            self._grow(min(size, len(rest)))
             body.append(rest[:size])
+            self._grow(body.filled_bytes)
             if body.missing_bytes:
                 return rest[:0]
             self._complete()
-        self._parser = httptools.HttpRequestParser(self)
+        self._renew()
         return rest[size:]
 
     # A large body, which does not go through the parser
 
-    def grown(self, size_bytes: int) -> bool:
-        """So many bytes more are in ``large``; True when that completed the request.
+    def grown(self, size_bytes: int) -> None:
+        """So many bytes more are in ``large``, which may complete the request.
 
         Raises:
             PenstockError: too many bytes are held over all connections.
@@ -279,14 +290,20 @@ class RequestReader:
         assert self.large is not None
         self._now_ns = self._context.clock()
         self._grow(size_bytes)
-        if self.large.missing_bytes:
-            return False
-        self._complete()
-        self._parser = httptools.HttpRequestParser(self)
-        return True
+        if not self.large.missing_bytes:
+            self._complete()
+        self._renew()
 
-    def discard(self) -> None:
-        """Forget the request that is being received, and break the cycle with the parser."""
+    def _renew(self) -> None:
+        """Parse on after a body that the parser has not seen."""
+        if not self._closed:
+            self._parser = httptools.HttpRequestParser(self)
+
+    def close(self) -> None:
+        """Forget the request that is being received, and read no more; may come in a callback."""
         self._context.inflight_bytes -= self._body_bytes
         self._reset()
-        self._parser = None
+        self._closed = True
+        # Breaks both cycles, so that a closed connection is freed at once.
+        self._parser = cast(httptools.HttpRequestParser, None)
+        self._receiver = cast(Receiver, None)

@@ -1,0 +1,148 @@
+"""From a version folder to a live model: load, check, warm up, measure.
+
+``prepare`` blocks and runs in a worker thread; ``go_live`` puts the result on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from serve.backends.base import Backend, BackendSource
+from serve.backends.registry import backend_for_artefact, create_backend
+from serve.backends.warmup import warmup_batch
+from serve.clock import NS_PER_MS, Clock
+from serve.config import ModelConfig
+from serve.errors import RepositoryError
+from serve.executors.in_process import InProcessExecutor, run_batch
+from serve.executors.live import LiveModel
+from serve.monitoring.metrics import VersionMetrics
+from serve.scheduling.batcher import Batcher
+from serve.scheduling.cost import CostModel
+from serve.scheduling.policy import Limits
+from serve.tensors import Signature
+
+__all__ = ["Prepared", "go_live", "prepare"]
+
+DEFAULT_MAX_BATCH_ROWS = 128
+REPEATS = 3
+"""Runs of each warm-up size that are timed; the fastest counts, since noise only adds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A loaded and warm backend; ``profile`` maps batch rows to nanoseconds."""
+
+    source: BackendSource
+    backend: Backend
+    backend_name: str
+    signature: Signature
+    max_batch_rows: int
+    profile: dict[int, int]
+
+
+def prepare(source: BackendSource, clock: Clock) -> Prepared:
+    """Load a version and run its warm-up batches. Blocks: call it in a thread.
+
+    Raises:
+        RepositoryError: the folder is wrong, or the model fails on a warm-up batch.
+    """
+    backend_name = source.config.backend or backend_for_artefact(source.artefact)
+    backend = create_backend(backend_name)
+    signature = backend.load(source)
+    limit = source.config.batching.max_batch_size
+    if not signature.batched:
+        limit = 1
+    elif limit is None:
+        limit = DEFAULT_MAX_BATCH_ROWS
+    try:
+        profile = _warm_up(source, backend, signature, limit, clock)
+    except BaseException:
+        backend.close()
+        raise
+    return Prepared(source, backend, backend_name, signature, limit, profile)
+
+
+def go_live(
+    prepared: Prepared, metrics: VersionMetrics, clock: Clock, loop: asyncio.AbstractEventLoop
+) -> LiveModel:
+    """Put a batcher and an executor around a prepared backend. Runs on the event loop."""
+    source, config = prepared.source, prepared.source.config
+    executor = InProcessExecutor(
+        prepared.backend,
+        prepared.signature,
+        name=source.model_name,
+        instances=config.resources.instances,
+        inline=prepared.backend_name != "python",
+        clock=clock,
+        loop=loop,
+    )
+    batcher = Batcher(
+        source.model_name,
+        _limits(config, prepared.max_batch_rows),
+        CostModel(prepared.profile),
+        executor,
+        metrics,
+        clock,
+        loop,
+    )
+    return LiveModel(
+        source.model_name,
+        str(source.version),
+        config,
+        prepared.signature,
+        prepared.backend_name,
+        prepared.backend.platform(),
+        prepared.max_batch_rows,
+        batcher,
+        executor,
+        metrics,
+    )
+
+
+def _limits(config: ModelConfig, max_batch_rows: int) -> Limits:
+    batching, slo = config.batching, config.slo
+    return Limits(
+        max_batch_rows=max_batch_rows,
+        max_queue_rows=max(batching.max_queue_rows, max_batch_rows),
+        max_delay_ns=int(batching.max_queue_delay_ms * NS_PER_MS),
+        preferred_rows=batching.preferred_batch_sizes,
+        slo_ns=int(slo.latency_ms * NS_PER_MS) if slo.latency_ms else 0,
+        instances=config.resources.instances,
+    )
+
+
+def _warm_up(
+    source: BackendSource, backend: Backend, signature: Signature, limit: int, clock: Clock
+) -> dict[int, int]:
+    """Run batches of growing size within the budget; the first always runs, as the proof."""
+    warmup = source.config.warmup
+    sizes = [rows for rows in warmup.batch_sizes if rows <= limit] or _powers(limit)
+    give_up_ns = clock() + int(warmup.budget_ms * NS_PER_MS)
+    profile: dict[int, int] = {}
+    for rows in sizes:
+        batch = warmup_batch(signature, source.config, rows)
+        for repeat in range(REPEATS + 1):
+            if profile and clock() > give_up_ns:
+                return profile
+            outcome = run_batch(backend, signature, batch, clock, source.model_name)
+            if outcome.error is not None:
+                raise RepositoryError(
+                    path=str(source.artefact),
+                    problem=f"the warm-up batch of {rows} rows failed: {outcome.error}",
+                    remedy="run the model on such a batch by hand; inputs.<name>.default and"
+                    " warmup.batch_sizes in model.yaml say what is tried",
+                )
+            if repeat or rows not in profile:  # the first run of a size also pays for set-up
+                took_ns = outcome.execute_ns
+                profile[rows] = min(profile.get(rows, took_ns), took_ns) if repeat > 1 else took_ns
+    return profile
+
+
+def _powers(limit: int) -> list[int]:
+    sizes = [1]
+    while sizes[-1] * 2 <= limit:
+        sizes.append(sizes[-1] * 2)
+    if sizes[-1] != limit:
+        sizes.append(limit)
+    return sizes

@@ -1,0 +1,178 @@
+"""The gateway: the one object behind every transport (see ``serve.gateway.interface``)."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+from typing import Any
+
+from serve.clock import Clock
+from serve.errors import Code, NotFound, Unavailable
+from serve.gateway.endpoint import Endpoint
+from serve.gateway.interface import Reply
+from serve.monitoring.metrics import ServerMetrics
+from serve.monitoring.statistics import model_statistics
+from serve.repository.table import ModelTable
+from serve.repository.triton_config import render_model_config
+from serve.tensors import InferRequest, InferResponse, Signature, TensorSpec
+
+__all__ = ["EXTENSIONS", "Gateway"]
+
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "schedule_policy",
+    "statistics",
+)
+
+
+class Gateway:
+    """Implements ``DataPlane`` over a table of live versions."""
+
+    def __init__(
+        self,
+        table: ModelTable[Endpoint],
+        metrics: ServerMetrics,
+        clock: Clock,
+        *,
+        server_name: str,
+        epoch_offset_ns: int,
+    ) -> None:
+        self._table = table
+        self._metrics = metrics
+        self._clock = clock
+        self._server_name = server_name
+        self._epoch_offset_ns = epoch_offset_ns
+        self._serving = False
+        self._stopping = False
+
+    # state, set by the app
+
+    def set_serving(self) -> None:
+        """Every model has been tried: readiness now depends on the models alone."""
+        self._serving = True
+
+    def set_stopping(self) -> None:
+        """Not ready from now on; what is accepted is still answered."""
+        self._stopping = True
+
+    # inference
+
+    def infer(self, request: InferRequest) -> asyncio.Future[InferResponse]:
+        """See ``DataPlane.infer``."""
+        return self._table.resolve(request.model_name, request.model_version).submit(request)
+
+    def signature(self, model_name: str, model_version: str) -> Signature:
+        """See ``DataPlane.signature``."""
+        return self._table.resolve(model_name, model_version).live.signature
+
+    # health
+
+    def server_live(self) -> bool:
+        """See ``DataPlane.server_live``."""
+        return True
+
+    def server_ready(self) -> bool:
+        """See ``DataPlane.server_ready``."""
+        if self._stopping or not self._serving or not self._table.ready():
+            return False
+        now_ns = self._clock()
+        return not any(
+            endpoint.live.batcher.stalled_ns(now_ns) for endpoint in self._table.handles()
+        )
+
+    def model_ready(self, model_name: str, model_version: str) -> bool:
+        """See ``DataPlane.model_ready``."""
+        try:
+            endpoint = self._table.resolve(model_name, model_version)
+        except Unavailable:
+            return False
+        return not endpoint.live.batcher.stalled_ns(self._clock())
+
+    # questions
+
+    def server_metadata(self) -> Reply:
+        """See ``DataPlane.server_metadata``."""
+        return {
+            "name": self._server_name,
+            "version": importlib.metadata.version("penstock"),
+            "extensions": list(EXTENSIONS),
+        }
+
+    def model_metadata(self, model_name: str, model_version: str) -> Reply:
+        """See ``DataPlane.model_metadata``."""
+        live = self._table.resolve(model_name, model_version).live
+        return {
+            "name": live.name,
+            "versions": self._table.versions(live.name),
+            "platform": live.platform,
+            "inputs": [_tensor(spec) for spec in live.signature.inputs],
+            "outputs": [_tensor(spec) for spec in live.signature.outputs],
+        }
+
+    def model_config(self, model_name: str, model_version: str) -> Reply:
+        """See ``DataPlane.model_config``."""
+        live = self._table.resolve(model_name, model_version).live
+        return render_model_config(
+            live.name,
+            live.config,
+            live.signature,
+            live.platform,
+            live.backend,
+            max_batch_size=live.max_batch_rows if live.signature.batched else 0,
+        )
+
+    def statistics(self, model_name: str = "", model_version: str = "") -> Reply:
+        """See ``DataPlane.statistics``."""
+        if model_name:
+            lives = [self._table.resolve(model_name, model_version).live]
+            if not model_version:
+                lives = [
+                    self._table.resolve(model_name, version).live
+                    for version in self._table.versions(model_name)
+                ]
+        else:
+            lives = [endpoint.live for endpoint in self._table.handles()]
+        stats = [model_statistics(live.metrics, self._epoch_offset_ns) for live in lives]
+        return {"model_stats": stats}
+
+    def repository_index(self, ready_only: bool) -> list[Reply]:
+        """See ``DataPlane.repository_index``."""
+        return self._table.index(ready_only)
+
+    # model control
+
+    def load_model(self, model_name: str) -> None:
+        """See ``DataPlane.load_model``."""
+        raise self._control_off("load", model_name)
+
+    def unload_model(self, model_name: str) -> None:
+        """See ``DataPlane.unload_model``."""
+        raise self._control_off("unload", model_name)
+
+    def count_error(self, protocol: str, code: Code, model_name: str) -> None:
+        """See ``DataPlane.count_error``."""
+        known = model_name if self._known(model_name) else ""
+        self._metrics.count_error(protocol, code, known)
+
+    def _known(self, model_name: str) -> bool:
+        try:
+            self._table.resolve(model_name, "")
+        except NotFound:
+            return False
+        except Unavailable:
+            return True
+        return True
+
+    def _control_off(self, verb: str, model_name: str) -> Unavailable:
+        return Unavailable(
+            f"failed to {verb} '{model_name[:100]}': model control is off;"
+            " change the repository and restart the server"
+        )
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}

@@ -1,0 +1,137 @@
+"""One live model version as a request meets it: check, queue, answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from serve.clock import NS_PER_MS, Clock
+from serve.errors import InvalidRequest, Unsupported
+from serve.executors.live import LiveModel
+from serve.gateway.classification import classify
+from serve.gateway.validation import Validator
+from serve.scheduling.entry import Entry
+from serve.tensors import (
+    Array,
+    InferRequest,
+    InferResponse,
+    Parameter,
+    RequestedOutput,
+    Tensor,
+    datatype_of,
+)
+
+__all__ = ["Endpoint"]
+
+NS_PER_US = 1000
+RESERVED = frozenset(
+    ("binary_data_output", "priority", "sequence_end", "sequence_id", "sequence_start", "timeout")
+)
+"""Request parameters that are the server's; all others reach the backend."""
+
+
+class Endpoint:
+    """Makes entries of requests and responses of outputs. One for each live version."""
+
+    def __init__(self, live: LiveModel, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
+        self.live = live
+        self._clock = clock
+        self._loop = loop
+        self._validator = Validator(
+            live.signature,
+            live.config,
+            live.max_batch_rows,
+            utf8=live.backend == "onnxruntime",
+        )
+        self._outputs = [(spec.name, spec.datatype) for spec in live.signature.outputs]
+        self._output_index = {name: index for index, (name, _) in enumerate(self._outputs)}
+        self._timeout_ns = int(live.config.slo.timeout_ms * NS_PER_MS)
+        self._series = live.metrics.series
+
+    def submit(self, request: InferRequest) -> Entry:
+        """Check a request and queue it; the entry is the future of its response.
+
+        Raises:
+            InvalidRequest, Unsupported: it does not fit the model.
+            Overloaded, NotReady, DeadlineExceeded: it cannot be answered in time.
+        """
+        now_ns = self._clock()
+        received_ns = request.received_ns or now_ns
+        deadline_ns = received_ns + self._timeout_ns
+        if request.deadline_ns and request.deadline_ns < deadline_ns:
+            deadline_ns = request.deadline_ns
+        inputs, rows, group = self._validator.bind(request)
+        if request.outputs is not None:
+            self._check_outputs(request.outputs)
+        priority = 0
+        parameters = None
+        if request.parameters:
+            priority, timeout_us = _schedule(request.parameters)
+            if timeout_us:
+                deadline_ns = min(deadline_ns, received_ns + timeout_us * NS_PER_US)
+            parameters = {k: v for k, v in request.parameters.items() if k not in RESERVED}
+        entry = Entry(
+            request,
+            self._respond,
+            inputs,
+            rows,
+            group=group,
+            received_ns=received_ns,
+            deadline_ns=deadline_ns,
+            series=self._series[request.protocol],
+            loop=self._loop,
+            priority=priority,
+            parameters=parameters,
+        )
+        self.live.batcher.submit(entry, now_ns)
+        return entry
+
+    def _respond(self, request: InferRequest, outputs: list[Array]) -> InferResponse:
+        live = self.live
+        if request.outputs is None:
+            tensors = [
+                Tensor(name, datatype, array)
+                for (name, datatype), array in zip(self._outputs, outputs, strict=True)
+            ]
+        else:
+            tensors = [self._requested(wanted, outputs) for wanted in request.outputs]
+        return InferResponse(live.name, live.version, tensors, request.id)
+
+    def _requested(self, wanted: RequestedOutput, outputs: list[Array]) -> Tensor:
+        index = self._output_index[wanted.name]
+        name, datatype = self._outputs[index]
+        array = outputs[index]
+        if wanted.classification:
+            settings = self.live.config.outputs.get(name)
+            labels = settings.labels if settings else ()
+            array = classify(array, wanted.classification, labels, self.live.signature.batched)
+            datatype = datatype_of(array)
+        return Tensor(name, datatype, array)
+
+    def _check_outputs(self, requested: list[RequestedOutput]) -> None:
+        for wanted in requested:
+            if wanted.name not in self._output_index:
+                names = ", ".join(self._output_index)
+                raise InvalidRequest(
+                    f"unexpected output '{wanted.name[:100]}': the model's outputs are {names}"
+                )
+            datatype = self._outputs[self._output_index[wanted.name]][1]
+            if wanted.classification and datatype in ("BYTES", "BOOL"):
+                raise InvalidRequest(
+                    f"output '{wanted.name}': classification needs numbers, it has {datatype}"
+                )
+
+
+def _schedule(parameters: Mapping[str, Parameter]) -> tuple[int, int]:
+    """Priority (0: default, 1: highest) and timeout in microseconds (0: none)."""
+    if parameters.get("sequence_id") or parameters.get("sequence_start"):
+        raise Unsupported("parameter 'sequence_id': no model here keeps state between requests")
+    return _whole(parameters, "priority"), _whole(parameters, "timeout")
+
+
+def _whole(parameters: Mapping[str, Any], name: str) -> int:
+    value = parameters.get(name, 0)
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise InvalidRequest(f"parameter '{name}' must be a whole number >= 0, got {value!r:.80}")
+    return value

@@ -1,0 +1,57 @@
+"""What a scan finds: models that can be loaded, and folders that cannot, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from serve.config import ModelConfig
+from serve.errors import RepositoryError
+
+__all__ = ["BrokenModel", "ModelEntry", "Repository", "VersionEntry"]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionEntry:
+    """A numbered folder: its artefact and the backend that serves it."""
+
+    number: int
+    folder: Path
+    artefact: Path
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A model folder that can be loaded.
+
+    ``versions`` are those to be served, ascending, at least one; ``broken_versions`` those that
+    the policy would have served and that cannot be. ``config_file`` is None where the folder has
+    no settings. A warning is a sentence for the log, one for each thing.
+    """
+
+    name: str
+    folder: Path
+    config: ModelConfig
+    config_file: Path | None
+    versions: tuple[VersionEntry, ...]
+    broken_versions: Mapping[int, RepositoryError] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenModel:
+    """A model folder of which nothing can be served."""
+
+    name: str
+    error: RepositoryError
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A whole repository, by model name; ``ignored`` are folders that hold no model."""
+
+    models: Mapping[str, ModelEntry]
+    broken: Mapping[str, BrokenModel]
+    ignored: tuple[str, ...] = ()

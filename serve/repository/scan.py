@@ -1,0 +1,212 @@
+"""From the folders on disk to what can be served; a broken model never hides the good ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from serve.config import ModelConfig
+from serve.errors import RepositoryError
+from serve.repository.artefact import ARTEFACT_NAMES, find_artefact
+from serve.repository.config_pbtxt import TritonModel, read_config_pbtxt
+from serve.repository.entry import BrokenModel, ModelEntry, Repository, VersionEntry
+from serve.repository.files import reason_of, shown
+from serve.repository.model_yaml import read_model_yaml
+from serve.repository.versions import choose, looks_like_version, version_folders
+
+__all__ = ["is_reserved", "scan", "scan_model"]
+
+MODEL_YAML = "model.yaml"
+CONFIG_PBTXT = "config.pbtxt"
+
+RESERVED = frozenset({"__pycache__", "__MACOSX", "lost+found", "node_modules"})
+"""Folders that tools leave behind; none is a model, and none is worth a word."""
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a folder of this name is never taken for a model."""
+    return name.startswith(".") or name in RESERVED
+
+
+def scan(root: Path) -> Repository:
+    """Read a whole repository. Blocks on the disk; imports no runtime and loads no model.
+
+    Raises:
+        RepositoryError: ``root`` itself is not a repository, or has no model at all.
+    """
+    models: dict[str, ModelEntry] = {}
+    broken: dict[str, BrokenModel] = {}
+    ignored: list[str] = []
+    for folder in _model_folders(root):
+        name = folder.name.encode(errors="surrogateescape").decode(errors="replace")
+        try:
+            if _holds_model(folder):
+                models[name] = scan_model(folder)
+            else:
+                ignored.append(name)
+        except RepositoryError as error:
+            broken[name] = BrokenModel(name, error)
+    if not models and (not broken or all(map(looks_like_version, broken))):
+        raise _no_model(root, [*broken, *ignored])
+    return Repository(models, broken, tuple(ignored))
+
+
+def scan_model(folder: Path) -> ModelEntry:
+    """Read one model's folder.
+
+    Raises:
+        RepositoryError: nothing of it can be served.
+    """
+    with _disk_errors(folder):
+        if not folder.is_dir():
+            problem = "is a link to nowhere" if folder.is_symlink() else "is no folder"
+            raise _error(folder, problem, "put the model's folder in its place")
+        _check_name(folder)
+        settings, config_file, warnings = _read_settings(folder)
+        folders = version_folders(folder)
+        if not folders:
+            raise _no_version(folder, settings.config)
+        where = str(config_file or folder / MODEL_YAML)
+        versions, broken = choose(
+            settings.config.versions,
+            folders,
+            lambda number, path: _version(number, path, settings),
+            where,
+        )
+        if not versions:
+            raise _none_fine(broken)
+        warnings += _oddities(folder)
+    return ModelEntry(
+        folder.name, folder, settings.config, config_file, versions, broken, tuple(warnings)
+    )
+
+
+def _error(path: Path, problem: str, remedy: str) -> RepositoryError:
+    return RepositoryError(path=str(path), problem=problem, remedy=remedy)
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """What the disk refuses, as the error of this folder."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"cannot be read: {reason_of(error)}"
+        raise _error(Path(error.filename or path), problem, "let the server read it") from error
+
+
+def _model_folders(root: Path) -> list[Path]:
+    """Candidates by name: folders and links to folders; files are passed over."""
+    with _disk_errors(root):
+        if not root.exists():
+            raise _error(root, "does not exist", "give the folder that holds the models' folders")
+        if not root.is_dir():
+            raise _error(root, "is no folder", "give the folder that holds the models' folders")
+        return sorted(
+            path
+            for path in root.iterdir()
+            if not is_reserved(path.name)
+            and (path.is_dir() or (path.is_symlink() and not path.exists()))
+        )
+
+
+def _holds_model(folder: Path) -> bool:
+    """Whether a folder was meant to be a model: then what is wrong with it must be said."""
+    if folder.is_symlink() and not folder.exists():
+        return True
+    signs = {MODEL_YAML, "model.yml", CONFIG_PBTXT, "train.py", *ARTEFACT_NAMES.values()}
+    with _disk_errors(folder):
+        return any(
+            path.name in signs or (looks_like_version(path.name) and path.is_dir())
+            for path in folder.iterdir()
+        )
+
+
+def _check_name(folder: Path) -> None:
+    try:
+        folder.name.encode()
+    except UnicodeEncodeError:
+        raise _error(
+            folder.parent / ascii(folder.name), "its name is not UTF-8", "rename the folder"
+        ) from None
+
+
+def _read_settings(folder: Path) -> tuple[TritonModel, Path | None, list[str]]:
+    """The settings, the file they are from, and what to warn of."""
+    model_yaml, config_pbtxt = folder / MODEL_YAML, folder / CONFIG_PBTXT
+    if model_yaml.exists() or model_yaml.is_symlink():
+        warnings = []
+        if config_pbtxt.exists():
+            warnings.append(f"{config_pbtxt}: not read, because {MODEL_YAML} is beside it")
+        return TritonModel(read_model_yaml(model_yaml)), model_yaml, warnings
+    if config_pbtxt.exists() or config_pbtxt.is_symlink():
+        settings = read_config_pbtxt(config_pbtxt)
+        return settings, config_pbtxt, list(settings.warnings)
+    return TritonModel(ModelConfig()), None, []
+
+
+def _version(number: int, folder: Path, settings: TritonModel) -> VersionEntry:
+    with _disk_errors(folder):
+        artefact, backend = find_artefact(
+            folder, settings.config.backend, settings.default_model_filename
+        )
+    return VersionEntry(number, folder, artefact, backend)
+
+
+def _none_fine(broken: dict[int, RepositoryError]) -> RepositoryError:
+    """The error of a model none of whose versions can be served: the newest one's."""
+    newest = broken[max(broken)]
+    if len(broken) == 1:
+        return newest
+    others = "; ".join(str(error) for number, error in broken.items() if number != max(broken))
+    return RepositoryError(
+        path=newest.path,
+        field=newest.field,
+        problem=f"{newest.problem}; nor can any other version be served: {others}",
+        remedy=newest.remedy,
+    )
+
+
+def _no_version(folder: Path, config: ModelConfig) -> RepositoryError:
+    artefact = ARTEFACT_NAMES[config.backend or "onnxruntime"]
+    for name in ARTEFACT_NAMES.values():
+        if (folder / name).exists():
+            return _error(
+                folder, f"{name} is not in a version folder", f"move it to {folder / '1' / name}"
+            )
+    meant = sorted(path.name for path in folder.iterdir() if looks_like_version(path.name))
+    if meant:
+        remedy = "name versions by whole numbers from 1 without leading zeros, as in `1`"
+        return _error(folder, f"{shown(meant[0])} is no version folder", f"rename it: {remedy}")
+    remedy = f"add a version folder `1/` with {artefact}"
+    if (folder / "train.py").exists():
+        remedy = f"build it with `python {folder / 'train.py'}`, or {remedy}"
+    return _error(folder, "has no version", remedy)
+
+
+def _oddities(folder: Path) -> list[str]:
+    """What is probably not meant, and stops nothing."""
+    warnings = []
+    if (folder / "model.yml").exists():
+        warnings.append(f"{folder / 'model.yml'}: not read; its name has to be {MODEL_YAML}")
+    if folder.name == "stats":
+        warnings.append(f"{folder}: GET /v2/models/stats answers statistics, not this metadata")
+    known = version_folders(folder)
+    for path in sorted(folder.iterdir()):
+        if looks_like_version(path.name) and path.is_dir() and path not in known.values():
+            warnings.append(f"{path}: not a version; they are whole numbers without leading zeros")
+    return warnings
+
+
+def _no_model(root: Path, candidates: list[str]) -> RepositoryError:
+    """For a root without any model: the commonest slip is to give the model's own folder."""
+    if any((root / name).is_file() for name in (MODEL_YAML, CONFIG_PBTXT)) or any(
+        looks_like_version(name) for name in candidates
+    ):
+        parent = root.absolute().parent
+        return _error(root, "is one model, not a repository", f"give its parent folder, {parent}")
+    problem = "has no model in it"
+    if candidates:
+        problem += f", only {', '.join(map(shown, candidates[:5]))}"
+    return _error(root, problem, "add a model with `penstock init NAME --from FILE`")

@@ -1,0 +1,191 @@
+"""The live versions of every model: which of them answer, and why the others do not.
+
+Owned by the event loop: every method is called there, and none blocks. ``resolve`` is called for
+each request and is one look-up in a dictionary that every change keeps up to date.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from serve.errors import InvalidRequest, NotFound, NotReady, PenstockError
+from serve.repository.files import shown
+
+__all__ = ["ModelState", "ModelTable"]
+
+H = TypeVar("H")
+
+VERSION = re.compile(r"[1-9][0-9]{0,18}")
+
+WHOLE_MODEL = 0
+"""Stands for the version where a model failed before any version of it was known."""
+
+
+class ModelState(StrEnum):
+    """The protocol's states of a model version."""
+
+    LOADING = "LOADING"
+    READY = "READY"
+    UNAVAILABLE = "UNAVAILABLE"
+    UNLOADING = "UNLOADING"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row(Generic[H]):
+    state: ModelState
+    reason: str = ""
+    handle: H | None = None
+
+
+class ModelTable(Generic[H]):
+    """Versions by model, each with a state and, once it has been ready, a handle."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[int, _Row[H]]] = {}
+        # (name, version as in a request) → handle of a READY version; "" is the highest.
+        self._resolved: dict[tuple[str, str], H] = {}
+
+    def resolve(self, name: str, version: str) -> H:
+        """The handle that answers for a model; version "" is the highest READY one.
+
+        Raises:
+            NotFound: no such model or version.
+            NotReady: it is known, and not READY; the message says the state and the reason.
+            InvalidRequest: the version is not a positive number, or has leading zeros.
+        """
+        try:
+            return self._resolved[name, version]
+        except KeyError:
+            pass
+        raise self._refusal(name, version)
+
+    def set_loading(self, name: str, version: int) -> None:
+        """A version is about to load. To replace a READY one in place, load aside instead and
+        call ``set_ready`` when the new handle is."""
+        self._set(name, version, _Row(ModelState.LOADING))
+
+    def set_ready(self, name: str, version: int, handle: H) -> H | None:
+        """From now on ``handle`` answers; returns the one it replaces, which is the caller's
+        to close."""
+        row = self._rows.get(name, {}).get(version)
+        self._set(name, version, _Row(ModelState.READY, "", handle))
+        return row.handle if row is not None else None
+
+    def set_unavailable(self, name: str, version: int, reason: str) -> None:
+        """A version cannot be served; version 0 says it of the model as a whole."""
+        self._set(name, version, _Row(ModelState.UNAVAILABLE, reason))
+
+    def set_unloading(self, name: str, version: int, reason: str = "unloading") -> None:
+        """A version takes no further requests; its handle is kept until ``remove``."""
+        row = self._rows.get(name, {}).get(version)
+        handle = row.handle if row is not None else None
+        self._set(name, version, _Row(ModelState.UNLOADING, reason, handle))
+
+    def remove(self, name: str, version: int) -> None:
+        """Forget a version, and the model with its last one; no error if it is not there."""
+        versions = self._rows.get(name, {})
+        versions.pop(version, None)
+        if not versions:
+            self._rows.pop(name, None)
+        self._refresh(name)
+
+    def index(self, ready_only: bool = False) -> list[dict[str, Any]]:
+        """The protocol's repository index, by name and version; version "" for a whole model."""
+        return [
+            {
+                "name": name,
+                "version": _text(version),
+                "state": row.state.value,
+                "reason": row.reason,
+            }
+            for name, version, row in self._sorted()
+            if row.state is ModelState.READY or not ready_only
+        ]
+
+    def names(self) -> list[str]:
+        """All models, in whatever state."""
+        return sorted(self._rows)
+
+    def versions(self, name: str) -> list[str]:
+        """The READY versions of a model, ascending; empty if there are none."""
+        rows = self._rows.get(name, {})
+        return [str(number) for number in sorted(rows) if rows[number].state is ModelState.READY]
+
+    def ready(self) -> bool:
+        """Whether everything that should be served is: all but what is being unloaded."""
+        states = {row.state for rows in self._rows.values() for row in rows.values()}
+        return states <= {ModelState.READY, ModelState.UNLOADING}
+
+    def handles(self) -> Iterator[H]:
+        """Every handle the table holds, of READY and UNLOADING versions, by name and version."""
+        return iter([row.handle for _, _, row in self._sorted() if row.handle is not None])
+
+    def states(self) -> dict[tuple[str, str], ModelState]:
+        """(name, version) → state, for metrics; version "" for a whole model."""
+        return {(name, _text(version)): row.state for name, version, row in self._sorted()}
+
+    def _set(self, name: str, version: int, row: _Row[H]) -> None:
+        versions = self._rows.setdefault(name, {})
+        versions[version] = row
+        if version != WHOLE_MODEL:
+            versions.pop(WHOLE_MODEL, None)  # it is known better now
+        self._refresh(name)
+
+    def _refresh(self, name: str) -> None:
+        """Resolve anew what requests may ask of one model."""
+        for key in [key for key in self._resolved if key[0] == name]:
+            del self._resolved[key]
+        for version, row in sorted(self._rows.get(name, {}).items()):
+            if row.state is ModelState.READY and row.handle is not None:
+                self._resolved[name, str(version)] = row.handle
+                self._resolved[name, ""] = row.handle
+
+    def _sorted(self) -> list[tuple[str, int, _Row[H]]]:
+        return [
+            (name, version, self._rows[name][version])
+            for name in sorted(self._rows)
+            for version in sorted(self._rows[name])
+        ]
+
+    def _refusal(self, name: str, version: str) -> PenstockError:
+        """Why ``resolve`` has no handle."""
+        rows = self._rows.get(name)
+        if rows is None:
+            return NotFound(f"Request for unknown model: {_quoted(name)} is not found")
+        if not version:
+            return NotReady(f"Model {_quoted(name)} is not ready: {_said(rows)}")
+        if VERSION.fullmatch(version) is None:
+            return InvalidRequest(
+                f"model version {shown(version)} is not a number from 1 without leading zeros;"
+                " leave it out for the latest"
+            )
+        row = rows.get(int(version)) or rows.get(WHOLE_MODEL)
+        if row is None:
+            return NotFound(
+                f"Request for unknown model: {_quoted(name)} version {version} is not found"
+            )
+        return NotReady(f"Model {_quoted(name)} version {version} is not ready: {_why(row)}")
+
+
+def _text(version: int) -> str:
+    return "" if version == WHOLE_MODEL else str(version)
+
+
+def _quoted(name: str) -> str:
+    """A name as Triton quotes it; one that no model has may be long or hold anything."""
+    return f"'{name}'" if len(name) <= 256 and name.isprintable() else shown(name)
+
+
+def _why(row: _Row[Any]) -> str:
+    return f"{row.state}, {row.reason}" if row.reason else row.state.value
+
+
+def _said(rows: dict[int, _Row[Any]]) -> str:
+    return "; ".join(
+        f"version {version} is {_why(row)}" if version else _why(row)
+        for version, row in sorted(rows.items())
+    )

@@ -1,0 +1,346 @@
+"""The batcher of one live model version: entries in, batches out, every entry answered once.
+
+It lives on the event loop and is the only one who touches its queue. It decides nothing itself:
+``serve.scheduling.policy`` does; this class waits, sends and completes.
+
+All requests read from sockets in one turn of the loop go into one batch, because the dispatch is
+scheduled behind them. A batch that fails is halved and run again, down to the single request
+that makes it fail, so that a poisonous request costs its neighbours time, never their answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from serve.clock import NS_PER_MS, NS_PER_S, Clock
+from serve.errors import DeadlineExceeded, NotReady, Overloaded, PenstockError
+from serve.monitoring.metrics import VersionMetrics
+from serve.scheduling import policy
+from serve.scheduling.batch import join, split
+from serve.scheduling.cost import CostModel
+from serve.scheduling.entry import Entry
+from serve.scheduling.execution import Executor, Outcome
+from serve.scheduling.policy import Limits, Load
+from serve.scheduling.queue import EntryQueue
+from serve.tensors import Array
+
+__all__ = ["Batcher"]
+
+TURN_BATCHES = 4
+"""Batches that one turn of the loop may start, so that inline execution leaves it air."""
+STALL_FACTOR = 20
+STALL_FLOOR_NS = 10 * NS_PER_S
+"""A batch that runs this many times its expected time, and at least this long, has stalled."""
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """A batch under way."""
+
+    entries: list[Entry]
+    rows: int
+    started_ns: int
+    expected_ns: int
+    input_ns: int
+
+
+class Batcher:
+    """Owns the queue of one model version and feeds its executor."""
+
+    def __init__(
+        self,
+        name: str,
+        limits: Limits,
+        cost: CostModel,
+        executor: Executor,
+        metrics: VersionMetrics,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        # shared
+        self._name = name
+        self._limits = limits
+        self._cost = cost
+        self._executor = executor
+        self._metrics = metrics
+        self._clock = clock
+        self._loop = loop
+        # state
+        self._queue = EntryQueue()
+        self._retries: deque[list[Entry]] = deque()
+        self._running: dict[int, _Running] = {}
+        self._batch_number = 0
+        self._closed = False
+        # scheduled calls
+        self._dispatch_due = False
+        self._dispatching = False
+        self._wait_timer: asyncio.TimerHandle | None = None
+        self._deadline_timer: asyncio.TimerHandle | None = None
+        self._deadline_ns = 0
+
+    def submit(self, entry: Entry, now_ns: int) -> None:
+        """Queue an entry; it is answered through itself.
+
+        Raises:
+            Overloaded: it would be late, or the queue is full; carries a retry hint.
+            NotReady: the version is being unloaded.
+        """
+        if self._closed:
+            raise NotReady(f"model '{self._name}' is being unloaded: retry with another version")
+        queue = self._queue
+        if queue.rows or self._running:
+            self._admit(entry, now_ns)
+        elif entry.deadline_ns <= now_ns:
+            raise DeadlineExceeded(f"the deadline passed before model '{self._name}' was reached")
+        entry.enqueued_ns = now_ns
+        entry.withdraw = self._withdrawn
+        queue.push(entry)
+        self._metrics.in_flight += 1
+        if not self._dispatch_due:
+            self._dispatch_due = True
+            self._loop.call_soon(self._dispatch_turn)
+        if self._deadline_timer is None or entry.deadline_ns < self._deadline_ns:
+            self._arm_deadline(entry.deadline_ns, now_ns)
+
+    def stalled_ns(self, now_ns: int) -> int:
+        """How long the oldest batch has been running, if far too long; else 0."""
+        for running in self._running.values():
+            age = now_ns - running.started_ns
+            if age > max(STALL_FLOOR_NS, STALL_FACTOR * running.expected_ns):
+                return age
+        return 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits or runs."""
+        return not (self._queue.rows or self._running or self._retries)
+
+    def close(self) -> None:
+        """Take no more entries, fail those that wait, forget those that run."""
+        self._closed = True
+        error = NotReady(f"model '{self._name}' was unloaded")
+        for running in list(self._running.values()):
+            for entry in running.entries:
+                self._fail(entry, error)
+        while self._retries:
+            for entry in self._retries.popleft():
+                self._fail(entry, error)
+        for entry in list(self._queue):
+            self._fail(entry, error)
+        for timer in (self._wait_timer, self._deadline_timer):
+            if timer is not None:
+                timer.cancel()
+        self._wait_timer = self._deadline_timer = None
+
+    # admission
+
+    def _admit(self, entry: Entry, now_ns: int) -> None:
+        if stalled_ns := self.stalled_ns(now_ns):
+            raise NotReady(
+                f"model '{self._name}' has been running one batch for {stalled_ns / NS_PER_S:.0f} s"
+                " and takes no more until it returns"
+            )
+        queued = self._queue.rows_ahead(entry.priority) if self._queue.rows else 0
+        load = Load(queued, len(self._running), self._running_left_ns(now_ns))
+        refusal = policy.admit(
+            now_ns, entry.rows, entry.deadline_ns, load, self._cost, self._limits
+        )
+        if refusal is None:
+            return
+        self._metrics.refusals[refusal.reason] += 1
+        raise Overloaded(
+            f"model '{self._name}' is overloaded ({refusal.reason}): an answer would take about"
+            f" {refusal.predicted_ns / 1e6:.0f} ms; retry later",
+            reason=refusal.reason,
+            retry_after_s=refusal.retry_after_ns / NS_PER_S,
+        )
+
+    def _running_left_ns(self, now_ns: int) -> int:
+        """Time until a slot is free. An overdue batch is taken to need half as long again."""
+        if len(self._running) < self._limits.instances:
+            return 0
+        shortest = None
+        for running in self._running.values():
+            age = now_ns - running.started_ns
+            left = running.expected_ns - age if age < running.expected_ns else age // 2
+            shortest = left if shortest is None else min(shortest, left)
+        return shortest or 0
+
+    # dispatch
+
+    def _dispatch_turn(self) -> None:
+        self._dispatch_due = False
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        """Start batches while slots are free and rows wait."""
+        if self._dispatching or self._closed:
+            return
+        self._dispatching = True
+        try:
+            for _ in range(TURN_BATCHES):
+                if not self._start_one():
+                    return
+            if (self._queue.rows or self._retries) and not self._dispatch_due:
+                self._dispatch_due = True
+                self._loop.call_soon(self._dispatch_turn)
+        finally:
+            self._dispatching = False
+            self._metrics.queued_rows = self._queue.rows
+            self._metrics.running_batches = len(self._running)
+
+    def _start_one(self) -> bool:
+        """Start the next batch; False if there is none, or it has to wait."""
+        free = self._executor.slots - len(self._running)
+        if self._retries and free > 0:
+            entries = [entry for entry in self._retries.popleft() if not entry.done()]
+            if entries:
+                self._run(entries, self._clock())
+            return True
+        queue = self._queue
+        if not queue.rows or free <= -self._executor.prefetch:
+            return False
+        now_ns = self._clock()
+        lane = queue.next_lane()
+        max_rows = policy.batch_limit(self._cost, self._limits)
+        if free <= 0 and lane.rows < max_rows:
+            return False  # the slots are busy, and the next batch may still become fuller
+        if self._limits.max_delay_ns:
+            head = lane.head()
+            wait_ns = policy.wait_ns(
+                now_ns, lane.rows, head.enqueued_ns, head.deadline_ns, self._cost, self._limits
+            )
+            if wait_ns:
+                self._arm_wait(wait_ns)
+                return False
+        entries = queue.take(lane, max_rows)
+        if any(entry.deadline_ns <= now_ns for entry in entries):
+            entries = [entry for entry in entries if not self._expired(entry, now_ns)]
+        if entries:
+            self._run(entries, now_ns)
+        return True
+
+    def _run(self, entries: list[Entry], now_ns: int) -> None:
+        rows = sum(entry.rows for entry in entries)
+        batch = join(entries, rows)
+        expected_ns = self._cost.batch_ns(rows)
+        started_ns = self._clock()
+        self._batch_number += 1
+        number = self._batch_number
+        self._running[number] = _Running(
+            entries, rows, started_ns, expected_ns, started_ns - now_ns
+        )
+        self._executor.submit(batch, expected_ns, lambda outcome: self._finish(number, outcome))
+
+    # completion
+
+    def _finish(self, number: int, outcome: Outcome) -> None:
+        running = self._running.pop(number)
+        if outcome.outputs is None:
+            self._finish_failed(running, outcome)
+        else:
+            self._finish_answered(running, outcome.outputs, outcome.execute_ns)
+        if not self._closed:
+            self._dispatch()
+
+    def _finish_failed(self, running: _Running, outcome: Outcome) -> None:
+        entries = [entry for entry in running.entries if not entry.done()]
+        if len(entries) > 1:
+            half = len(entries) // 2
+            self._retries.append(entries[:half])
+            self._retries.append(entries[half:])
+            return
+        assert outcome.error is not None
+        for entry in entries:
+            self._fail(entry, outcome.error)
+
+    def _finish_answered(self, running: _Running, outputs: list[Array], execute_ns: int) -> None:
+        metrics = self._metrics
+        entries, rows = running.entries, running.rows
+        split_ns = self._clock()
+        answered = []
+        for entry, part in zip(entries, split(entries, outputs), strict=True):
+            if entry.complete(part):
+                answered.append(entry)
+        now_ns = self._clock()
+        self._cost.observe(rows, execute_ns)
+        metrics.batch_rows.observe(rows)
+        metrics.batches[rows].add(running.input_ns, execute_ns, now_ns - split_ns)
+        metrics.rows += rows
+        metrics.last_ns = now_ns
+        metrics.in_flight -= len(answered)
+        metrics.successes += len(answered)
+        for entry in answered:
+            queue_ns = running.started_ns - entry.enqueued_ns
+            total_ns = now_ns - entry.received_ns
+            metrics.queue_ns += queue_ns
+            metrics.success_ns += total_ns
+            entry.series.queue.observe(queue_ns)
+            entry.series.execute.observe(execute_ns)
+            entry.series.total.observe(total_ns)
+
+    def _fail(self, entry: Entry, error: PenstockError) -> None:
+        """Answer with an error, unless the entry is done already."""
+        if not entry.fail(error):
+            return
+        metrics = self._metrics
+        metrics.in_flight -= 1
+        metrics.failures += 1
+        metrics.failure_ns += self._clock() - entry.received_ns
+        if entry.sequence:
+            self._queue.remove(entry)
+
+    def _withdrawn(self, entry: Entry) -> None:
+        """The caller cancelled: drop it from the queue; if it runs, its rows are ignored."""
+        self._metrics.in_flight -= 1
+        self._metrics.cancellations += 1
+        if entry.sequence:
+            self._queue.remove(entry)
+
+    # time
+
+    def _expired(self, entry: Entry, now_ns: int) -> bool:
+        """Answer an entry whose deadline has passed; False if there is time left."""
+        if entry.deadline_ns > now_ns:
+            return False
+        waited_ms = (now_ns - entry.received_ns) / NS_PER_MS
+        self._fail(
+            entry,
+            DeadlineExceeded(
+                f"model '{self._name}' did not answer within the deadline; waited"
+                f" {waited_ms:.0f} ms"
+            ),
+        )
+        return True
+
+    def _arm_wait(self, wait_ns: int) -> None:
+        if self._wait_timer is not None:
+            self._wait_timer.cancel()
+        self._wait_timer = self._loop.call_later(wait_ns / NS_PER_S, self._dispatch)
+
+    def _arm_deadline(self, deadline_ns: int, now_ns: int) -> None:
+        """Look at all deadlines when the earliest of them is due."""
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
+        self._deadline_ns = deadline_ns
+        delay_s = max(0, deadline_ns - now_ns) / NS_PER_S
+        self._deadline_timer = self._loop.call_later(delay_s, self.sweep)
+
+    def sweep(self) -> None:
+        """Answer every entry whose deadline has passed, queued or under way.
+
+        One timer a batcher, not one a request: it is set to the earliest deadline, and moved
+        only when an earlier one arrives or it has fired.
+        """
+        self._deadline_timer = None
+        now_ns = self._clock()
+        live = list(self._queue)
+        for running in self._running.values():
+            live.extend(entry for entry in running.entries if not entry.done())
+        for entries in self._retries:
+            live.extend(entry for entry in entries if not entry.done())
+        left = [entry.deadline_ns for entry in live if not self._expired(entry, now_ns)]
+        if left:
+            self._arm_deadline(min(left), now_ns)
