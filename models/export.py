@@ -1,4 +1,4 @@
-"""What the training scripts share: finish an ONNX graph, prove it right, publish it as a version."""
+"""What the training scripts share: finish an ONNX graph, prove it right, publish a version."""
 
 from __future__ import annotations
 

@@ -17,11 +17,11 @@ from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
-FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER.parents[1]))  # so that the script runs from anywhere
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that it runs from anywhere
 
 from models import export
 
+FOLDER = Path(__file__).resolve().parent
 SEED = 20
 PIXELS = 64
 BRIGHTEST = 16

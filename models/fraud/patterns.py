@@ -40,9 +40,7 @@ def _card_testing(rng: np.random.Generator, start_s: int, home: int) -> Episode:
     tests, hauls = int(rng.integers(3, 9)), int(rng.integers(1, 3))
     count = tests + hauls
     times = start_s + np.cumsum(rng.integers(10, 400, count))
-    amounts = np.concatenate(
-        (rng.uniform(0.5, 4.0, tests), rng.lognormal(np.log(260), 0.7, hauls))
-    )
+    amounts = np.concatenate((rng.uniform(0.5, 4.0, tests), rng.lognormal(np.log(260), 0.7, hauls)))
     categories = np.concatenate(
         (np.full(tests, _categories("digital_goods")[0]), rng.choice(RESALE, hauls))
     )

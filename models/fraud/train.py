@@ -24,12 +24,12 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER.parents[1]))  # so that the script runs from anywhere
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that it runs from anywhere
 
 from models import export
 from models.fraud.generate import CATEGORIES, FEATURES, NUMBERS, generate
 
+FOLDER = Path(__file__).resolve().parent
 ROWS = 200_000
 SEED = 7
 # A review team can follow up alarms of which four in five are right.
@@ -92,9 +92,7 @@ def probability(pipeline: Pipeline, table: pd.DataFrame) -> npt.NDArray[np.float
 
 def choose_threshold(pipeline: Pipeline, table: pd.DataFrame, precision: float) -> float:
     """The lowest probability from which on alarms have the precision, to four digits."""
-    reached, _, thresholds = precision_recall_curve(
-        table["is_fraud"], probability(pipeline, table)
-    )
+    reached, _, thresholds = precision_recall_curve(table["is_fraud"], probability(pipeline, table))
     good = np.flatnonzero(reached[:-1] >= precision)
     if not len(good):
         raise ValueError(f"no threshold gives a precision of {precision}; train on more rows")
@@ -187,9 +185,7 @@ def check(pipeline: Pipeline, threshold: float, model: bytes, table: pd.DataFram
     largest = 0.0
     for rows in (table, hostile(table)):
         scores = probability(pipeline, rows)[:, None]
-        largest = max(
-            largest, export.verify(model, onnx_inputs(rows), {"probability": scores})
-        )
+        largest = max(largest, export.verify(model, onnx_inputs(rows), {"probability": scores}))
         # Rounding may decide within a hair of the threshold; nowhere else.
         clear = np.abs(scores[:, 0] - threshold) > 1e-5
         labels = (scores[clear] >= threshold).astype(np.int64)

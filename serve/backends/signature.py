@@ -6,6 +6,7 @@ variable and ``batching.max_batch_size`` is not 0. Nothing else is ever taken fo
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +18,8 @@ from serve.errors import RepositoryError
 from serve.tensors import Signature, TensorSpec
 
 __all__ = ["ArtefactTensor", "declared_signature", "reconcile", "settings_file"]
+
+logger = logging.getLogger("penstock.backend")
 
 Side = Literal["inputs", "outputs"]
 
@@ -76,8 +79,9 @@ def reconcile(
 ) -> Signature:
     """The artefact's signature, made more precise by the settings where both agree.
 
-    The settings may give a number where the artefact is variable, and a whole shape where it has
-    none; they may not contradict it.
+    The settings may give a number where the artefact is variable, a whole shape where it has
+    none, and -1 for the first dimension of an output where it has 1; else they may not
+    contradict it.
 
     Raises:
         RepositoryError: an unknown name, or a datatype, shape, range, default or batch size that
@@ -153,11 +157,16 @@ def _merged(
             problem=f"{list(shape)} has a negative dimension",
             remedy="use -1 for a variable dimension",
         )
-    if tensor.shape is not None and not _specialises(shape, tensor.shape):
+    general = tensor.shape
+    if side == "outputs" and general and general[0] == 1:
+        # Some exporters write 1 for the rows of an output, which the runtime does not enforce.
+        general = (-1, *general[1:])
+    if general is not None and not _specialises(shape, general):
         raise RepositoryError(
             path=settings_file(source),
             field=f"{field}.shape",
-            problem=f"is {list(shape)}, but in {source.artefact.name} it is {list(tensor.shape)}",
+            problem=f"is {list(shape)}, but in {source.artefact.name} it is"
+            f" {list(tensor.shape or ())}",
             remedy="make it agree (a number may stand for -1, not the reverse) or leave it out",
         )
     return shape
@@ -197,6 +206,14 @@ def _is_batched(
             problem=f"is {limit}, but the first dimension of {fixed[0].name!r} is not variable"
             f" (its shape is {list(fixed[0].shape)})",
             remedy="export the model with a dynamic batch dimension in every input and output,"
-            " or set max_batch_size to 0",
+            " or set max_batch_size to 0; an output that has rows although the exporter wrote 1"
+            " may be given the shape [-1, ...] in outputs",
+        )
+    if fixed:
+        logger.info(
+            "%s/%d is not batched: the first dimension of %r is not variable",
+            source.model_name,
+            source.version,
+            fixed[0].name,
         )
     return not fixed and bool(inputs)

@@ -21,8 +21,9 @@ logger = logging.getLogger("penstock.backend")
 # A batch that one thread finishes within this is left to one thread: other batches and the
 # network have work for the other cores.
 _SHORT_NS = 1 * NS_PER_MS
-# One that takes longer than this has large operators; it is not run again to make sure.
-_LONG_NS = 50 * NS_PER_MS
+# One that takes longer than this has large operators: several threads pay, and a trial next to
+# busy neighbours could only get it wrong.
+_LONG_NS = 10 * NS_PER_MS
 # In between, several threads must save a quarter of the time that one takes.
 _WORTHWHILE = 0.75
 _REPEATS = 3

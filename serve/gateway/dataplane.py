@@ -8,6 +8,7 @@ from typing import Any
 
 from serve.clock import Clock
 from serve.errors import Code, NotFound, Unavailable
+from serve.gateway.access_log import AccessLog
 from serve.gateway.endpoint import Endpoint
 from serve.gateway.interface import Reply
 from serve.monitoring.metrics import ServerMetrics
@@ -40,12 +41,14 @@ class Gateway:
         *,
         server_name: str,
         epoch_offset_ns: int,
+        access_log: bool = False,
     ) -> None:
         self._table = table
         self._metrics = metrics
         self._clock = clock
         self._server_name = server_name
         self._epoch_offset_ns = epoch_offset_ns
+        self._access_log = AccessLog(clock) if access_log else None
         self._serving = False
         self._stopping = False
 
@@ -63,7 +66,10 @@ class Gateway:
 
     def infer(self, request: InferRequest) -> asyncio.Future[InferResponse]:
         """See ``DataPlane.infer``."""
-        return self._table.resolve(request.model_name, request.model_version).submit(request)
+        entry = self._table.resolve(request.model_name, request.model_version).submit(request)
+        if self._access_log is not None:
+            self._access_log.follow(request, entry)
+        return entry
 
     def signature(self, model_name: str, model_version: str) -> Signature:
         """See ``DataPlane.signature``."""
@@ -77,11 +83,11 @@ class Gateway:
 
     def server_ready(self) -> bool:
         """See ``DataPlane.server_ready``."""
-        if self._stopping or not self._serving or not self._table.ready():
+        if self._stopping or not self._serving:
             return False
         now_ns = self._clock()
-        return not any(
-            endpoint.live.batcher.stalled_ns(now_ns) for endpoint in self._table.handles()
+        return any(
+            not endpoint.live.batcher.stalled_ns(now_ns) for endpoint in self._table.handles()
         )
 
     def model_ready(self, model_name: str, model_version: str) -> bool:

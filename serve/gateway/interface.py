@@ -39,7 +39,11 @@ class DataPlane(Protocol):
         """Whether the process works; True until the very end of a drain."""
 
     def server_ready(self) -> bool:
-        """Whether every model that should be served is ready and the server is not stopping."""
+        """Whether all models have been tried, one at least answers, and the server is not stopping.
+
+        A broken model does not make the server unready: that would take the good ones away from
+        their callers too. Its own readiness, the index and the metrics tell of it.
+        """
 
     def model_ready(self, model_name: str, model_version: str) -> bool:
         """Whether a version takes requests. Raises NotFound, never NotReady."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -114,7 +114,7 @@ class Validator:
         group: Hashable = ()
         if self._variable:
             group = tuple(array.shape[1:] for array in arrays if array is not None)
-        return tuple(arrays), rows, group  # type: ignore[return-value]  # all are filled by now
+        return tuple(cast(list[Array], arrays)), rows, group
 
     def _check_inner(self, tensor: Tensor, known: _Input, shape: tuple[int, ...]) -> None:
         """Compare with variable dimensions in mind; raises if it does not fit."""

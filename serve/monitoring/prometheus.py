@@ -1,4 +1,8 @@
-"""The metrics as Prometheus text, made when they are scraped."""
+"""The metrics as Prometheus text, made when they are scraped.
+
+A scrape runs in a worker thread beside the event loop, so it copies each dictionary (atomically,
+under the interpreter's lock) before it walks over it.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +50,8 @@ class _ServerCollector(Collector):
             "Time of answered requests by stage: queue, execute, total.",
             labels=["model", "version", "protocol", "stage"],
         )
-        for version in self._metrics.versions.values():
-            for protocol, series in version.series.items():
+        for version in list(self._metrics.versions.values()):
+            for protocol, series in list(version.series.items()):
                 for stage in ("queue", "execute", "total"):
                     buckets, total = _seconds(getattr(series, stage))
                     labels = [version.model, version.version, protocol, stage]
@@ -63,12 +67,12 @@ class _ServerCollector(Collector):
             "Requests refused at admission, by reason.",
             labels=["model", "version", "reason"],
         )
-        for version in self._metrics.versions.values():
+        for version in list(self._metrics.versions.values()):
             names = [version.model, version.version]
             outcomes.add_metric([*names, "success"], version.successes)
             outcomes.add_metric([*names, "failure"], version.failures)
             outcomes.add_metric([*names, "cancelled"], version.cancellations)
-            for reason, count in version.refusals.items():
+            for reason, count in list(version.refusals.items()):
                 refusals.add_metric([*names, reason], count)
         yield outcomes
         yield refusals
@@ -89,7 +93,7 @@ class _ServerCollector(Collector):
                 "penstock_in_flight_requests", "Requests accepted and not answered.", labels=labels
             ),
         }
-        for version in self._metrics.versions.values():
+        for version in list(self._metrics.versions.values()):
             names = [version.model, version.version]
             histogram = version.batch_rows
             buckets = [(_bound(bound, 1), count) for bound, count in histogram.cumulative()]
@@ -105,7 +109,7 @@ class _ServerCollector(Collector):
             "Error answers by code; the model is empty where the request named none that is known.",
             labels=["protocol", "code", "model"],
         )
-        for labels, count in self._metrics.errors.items():
+        for labels, count in list(self._metrics.errors.items()):
             errors.add_metric(list(labels), count)
         return errors
 

@@ -49,4 +49,6 @@ def parse_model_yaml(text: str, path: str) -> ModelConfig:
             problem=f"holds a {type(data).__name__}, not fields",
             remedy="write fields, as in `owner: team-a`, or leave the file empty",
         )
-    return validate(data, path)
+    # `batching:` with nothing below it, or only comments, is the group left at its defaults.
+    empty = {name for name in ModelConfig.model_fields if data.get(name, ...) is None}
+    return validate({name: value for name, value in data.items() if name not in empty}, path)

@@ -43,7 +43,7 @@ description: ""  # what it decides, in a sentence
 
 batching:
   # Most rows in a batch. Left out: 128 where the model's first dimension is symbolic, else 0,
-  # which is no batching. Only rows that belong to different requests are put together.
+  # which is no batching.
   # max_batch_size: 128
 
   # How long a batch may wait for more rows while the model is idle. At 0 it never does: batches

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -55,8 +55,12 @@ def _by_field(error: ValidationError, data: Any) -> dict[Location, list[ErrorDet
 def _inside(data: Any, location: Location) -> Location:
     """The part of a location that is in the data, without the name of the union's member."""
     for depth, key in enumerate(location):
-        named = isinstance(data, Mapping) and key in data
-        if not named and not (isinstance(data, Sequence) and isinstance(key, int)):
+        inside = (
+            key in data
+            if isinstance(data, Mapping)
+            else isinstance(data, list | tuple) and isinstance(key, int) and key < len(data)
+        )
+        if not inside:
             return location[:depth]
         data = data[key]
     return location
@@ -79,41 +83,43 @@ def _shown(value: Any, quote: bool = True) -> str:
 def _explain(location: Location, details: list[ErrorDetails]) -> tuple[str, str]:
     """The problem and the remedy of one field."""
     first = details[0]
-    fields, description = _around(location)
+    fields, described = _around(location)
     if first["type"] == "extra_forbidden":
         return "unknown field", _suggestion(str(location[-1]), fields)
     texts = dict.fromkeys(
         item["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
         for item in details
     )
-    problem = " or ".join(texts)
+    problem = " or ".join(texts).replace(" or should be ", " or ")
+    problem = problem.removeprefix(f"{location[-1]}: " if location else "")
     if first["type"] != "value_error":
         problem += f", is {_shown(first['input'])}"
     if first["type"] == "string_type" and not isinstance(first["input"], dict | list | None):
         return problem, "put the value in quotes"
-    if description:
-        return problem, f"change it; {location[-1]}: {' '.join(description.split())}"
+    if described:
+        return problem, f"change it; {described}"
     return problem, "change it; `penstock schema` describes every field"
 
 
-def _around(location: Location) -> tuple[list[str], str | None]:
-    """The fields beside the one at ``location``, and that one's description."""
+def _around(location: Location) -> tuple[list[str], str]:
+    """The fields beside the one at ``location``, and ``name: description`` of the innermost
+    field that has a description."""
     kind: Any = ModelConfig
     names: list[str] = []
-    description: str | None = None
+    described = ""
     for key in location:
-        description = None
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             names = list(kind.model_fields)
             field = kind.model_fields.get(str(key))
             if field is None:
-                return names, None
-            kind, description = field.annotation, field.description
+                break
+            kind = field.annotation
+            described = f"{key}: {' '.join((field.description or '').split())}"
         elif get_origin(kind) is dict:
             kind = get_args(kind)[1]
         else:
-            return names, None
-    return names, description
+            break
+    return names, described
 
 
 def _suggestion(name: str, beside: list[str]) -> str:

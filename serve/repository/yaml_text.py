@@ -89,6 +89,15 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
 _Loader.add_constructor("tag:yaml.org,2002:bool", _construct_bool)
 
 
+def _is_text(value: str) -> bool:
+    """False for what an escape like ``\\ud800`` makes: no message could ever show it."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _count(node: yaml.Node, counts: dict[yaml.Node, int]) -> int:
     """Values under ``node`` with aliases written out; each node is visited once."""
     known = counts.get(node)
@@ -98,6 +107,8 @@ def _count(node: yaml.Node, counts: dict[yaml.Node, int]) -> int:
         return known
     counts[node] = 0  # being counted: met again, it contains itself
     total = 1
+    if isinstance(node, yaml.ScalarNode) and not _is_text(node.value):
+        raise _error(node, "half of a surrogate pair, which is no character")
     if isinstance(node, yaml.CollectionNode):
         for item in node.value:
             for child in item if isinstance(item, tuple) else (item,):

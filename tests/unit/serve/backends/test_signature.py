@@ -104,6 +104,15 @@ def test_reconcile_takes_a_shape_from_the_settings_when_the_artefact_has_none(
     assert signature.batched
 
 
+def test_reconcile_believes_the_settings_that_an_output_of_one_has_rows(
+    make_source: MakeSource,
+) -> None:
+    source = make_source(outputs={"score": {"shape": [-1]}}, batching={"max_batch_size": 8})
+    assert merge(source, score=ArtefactTensor("score", "INT64", (1,))).batched
+    with pytest.raises(RepositoryError, match="it is \\[2\\]"):
+        merge(source, score=ArtefactTensor("score", "INT64", (2,)))
+
+
 def test_reconcile_asks_for_a_shape_when_nobody_gives_one(make_source: MakeSource) -> None:
     with pytest.raises(RepositoryError, match="gives this tensor no shape") as caught:
         merge(make_source(), score=ArtefactTensor("score", "FP32", None))

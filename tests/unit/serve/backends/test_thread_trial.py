@@ -27,7 +27,7 @@ class TimedRun:
 
 @pytest.mark.parametrize(
     ("single_ms", "several_ms", "several_wins"),
-    [(0.3, 0.1, False), (10.0, 5.0, True), (10.0, 9.0, False), (80.0, 200.0, True)],
+    [(0.3, 0.1, False), (8.0, 4.0, True), (8.0, 7.0, False), (20.0, 60.0, True)],
 )
 def test_faster_run_keeps_several_threads_only_if_a_long_batch_gains(
     single_ms: float, several_ms: float, several_wins: bool

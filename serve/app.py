@@ -1,0 +1,160 @@
+"""The server put together, and its life: start, serve, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from serve.clock import NS_PER_MS, Clock, monotonic_ns
+from serve.config import ServerSettings
+from serve.gateway.control import Controller
+from serve.gateway.dataplane import Gateway
+from serve.gateway.endpoint import Endpoint
+from serve.monitoring.metrics import ServerMetrics
+from serve.monitoring.prometheus import exposition
+from serve.protocol.status import DEFAULT, TRITON
+from serve.repository.scan import scan
+from serve.repository.table import ModelTable
+from serve.transport.admin.server import create_admin_server
+from serve.transport.grpc.server import GrpcServer, create_grpc_server
+from serve.transport.http.server import HttpServer, create_http_server
+
+__all__ = ["App"]
+
+log = logging.getLogger("penstock.app")
+
+DRAIN_POLL_S = 0.02
+FORCED_EXIT = 130
+
+
+class App:
+    """One process's server. Everything in it belongs to the running event loop."""
+
+    def __init__(
+        self, repository: Path, settings: ServerSettings, clock: Clock = monotonic_ns
+    ) -> None:
+        self._repository = repository
+        self._settings = settings
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._started_ns = clock()
+        metrics = ServerMetrics()
+        self._table: ModelTable[Endpoint] = ModelTable()
+        self._controller = Controller(self._table, metrics, clock, self._loop)
+        self.gateway = Gateway(
+            self._table,
+            metrics,
+            clock,
+            server_name=settings.name,
+            epoch_offset_ns=time.time_ns() - clock(),
+            access_log=settings.access_log,
+        )
+        status = TRITON if settings.triton_compat else DEFAULT
+        self.http: HttpServer | None = None
+        self.grpc: GrpcServer | None = None
+        self.admin: HttpServer | None = None
+        if settings.http:
+            self.http = create_http_server(self.gateway, settings.http, clock, status)
+        if settings.grpc:
+            self.grpc = create_grpc_server(self.gateway, settings.grpc, clock, status)
+        if settings.admin:
+            page = exposition(metrics, self._states, self._gauges())
+            self.admin = create_admin_server(self.gateway, settings.admin, clock, page, status)
+
+    async def start(self) -> bool:
+        """Listen, then load every model. False: a model failed, and ``strict`` is set.
+
+        Probes are answered while models load. Raises what a listener raises if it cannot bind,
+        and RepositoryError if the repository itself cannot be read.
+        """
+        repository = await asyncio.to_thread(scan, self._repository)
+        for server in (self.admin, self.http, self.grpc):
+            if server is not None:
+                await server.start()
+        await self._controller.load_all(repository)
+        self.gateway.set_serving()
+        if self._controller.failures and self._settings.strict:
+            log.error("%d models failed, and --strict is set", self._controller.failures)
+            return False
+        took_ms = (self._clock() - self._started_ns) / NS_PER_MS
+        log.info("serving %s after %.0f ms", self._addresses(), took_ms)
+        return True
+
+    async def run_until_signal(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once."""
+        asked = asyncio.Event()
+
+        def on_signal() -> None:
+            if asked.is_set():
+                log.warning("second signal: ending at once")
+                logging.shutdown()
+                _exit_now()
+            asked.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, on_signal)
+        if await self.start():
+            await asked.wait()
+            log.info("draining for at most %.0f s", self._settings.drain_timeout_s)
+            await self.drain()
+        else:
+            await self.stop(0)
+            raise SystemExit(1)
+
+    async def drain(self) -> None:
+        """Not ready at once; answer what was accepted; then stop."""
+        self.gateway.set_stopping()
+        give_up_s = self._loop.time() + self._settings.drain_timeout_s
+        for server in (self.http, self.grpc):
+            if server is not None:
+                server.begin_drain()
+        # Polled, because an event would have to be set on the path of every request.
+        while not self._controller.idle() and self._loop.time() < give_up_s:  # noqa: ASYNC110
+            await asyncio.sleep(DRAIN_POLL_S)
+        await self.stop(max(0.0, give_up_s - self._loop.time()))
+
+    async def stop(self, grace_s: float) -> None:
+        """Close every listener and model; connections get ``grace_s`` seconds to finish."""
+        stops = [server.stop(grace_s) for server in (self.http, self.grpc) if server is not None]
+        await asyncio.gather(*stops)
+        self._controller.close()
+        if self.admin is not None:
+            await self.admin.stop(0)
+
+    def _states(self) -> list[tuple[str, str, str]]:
+        return [(*key, str(state)) for key, state in self._table.states().items()]
+
+    def _gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
+        http = self.http
+        if http is None:
+            return {}
+        return {
+            "penstock_http_connections": ("Open HTTP connections.", lambda: http.connections),
+            "penstock_http_inflight_bytes": (
+                "Bytes of request bodies held.",
+                lambda: http.inflight_bytes,
+            ),
+        }
+
+    def _addresses(self) -> str:
+        settings = self._settings
+        listeners = (
+            ("HTTP", settings.http, self.http),
+            ("gRPC", settings.grpc, self.grpc),
+            ("admin", settings.admin, self.admin),
+        )
+        return ", ".join(
+            f"{name} on {listener.host}:{server.port}"
+            for name, listener, server in listeners
+            if listener is not None and server is not None
+        )
+
+
+def _exit_now() -> None:
+    """End without a word to anybody: the user asked twice."""
+    os._exit(FORCED_EXIT)

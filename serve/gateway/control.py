@@ -1,0 +1,114 @@
+"""Bringing the models of a repository to life, each on its own: one that fails stops no other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from serve.backends.base import BackendSource
+from serve.clock import NS_PER_MS, Clock
+from serve.errors import PenstockError
+from serve.executors.loader import Prepared, go_live, prepare
+from serve.gateway.endpoint import Endpoint
+from serve.monitoring.metrics import ServerMetrics
+from serve.repository.entry import ModelEntry, Repository, VersionEntry
+from serve.repository.table import ModelTable
+
+__all__ = ["Controller", "source_of"]
+
+log = logging.getLogger("penstock.models")
+
+PARALLEL_LOADS = 2
+"""More would only share the same cores, and make the first model ready later."""
+
+
+def source_of(entry: ModelEntry, version: VersionEntry) -> BackendSource:
+    """What a backend loads a version from."""
+    config = entry.config.model_copy(update={"backend": version.backend})
+    return BackendSource(entry.name, version.number, entry.folder, version.artefact, config)
+
+
+class Controller:
+    """Loads and closes versions, and keeps the table of them."""
+
+    def __init__(
+        self,
+        table: ModelTable[Endpoint],
+        metrics: ServerMetrics,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._table = table
+        self._metrics = metrics
+        self._clock = clock
+        self._loop = loop
+        self.failures = 0
+
+    async def load_all(self, repository: Repository) -> None:
+        """Load every version that the repository's policies ask for; never raises for one."""
+        for broken in repository.broken.values():
+            self._failed(broken.name, 0, broken.error)
+        pending = []
+        for entry in repository.models.values():
+            for warning in entry.warnings:
+                log.warning("%s", warning)
+            for number, error in entry.broken_versions.items():
+                self._failed(entry.name, number, error)
+            for version in entry.versions:
+                self._table.set_loading(entry.name, version.number)
+                pending.append(source_of(entry, version))
+        await self._load(pending)
+
+    async def _load(self, sources: Iterable[BackendSource]) -> None:
+        gate = asyncio.Semaphore(PARALLEL_LOADS)
+
+        async def one(source: BackendSource) -> None:
+            async with gate:
+                started_ns = self._clock()
+                try:
+                    prepared = await asyncio.to_thread(prepare, source, self._clock)
+                    self._put_live(prepared)
+                except PenstockError as error:
+                    self._failed(source.model_name, source.version, error)
+                    return
+                except Exception as error:
+                    log.exception("model '%s' failed to load", source.model_name)
+                    self._failed(source.model_name, source.version, error)
+                    return
+                took_ms = (self._clock() - started_ns) / NS_PER_MS
+                log.info(
+                    "model '%s' version %d is ready (%s, %.0f ms)",
+                    source.model_name,
+                    source.version,
+                    prepared.backend.platform(),
+                    took_ms,
+                )
+
+        await asyncio.gather(*(one(source) for source in sources))
+
+    def _put_live(self, prepared: Prepared) -> None:
+        source = prepared.source
+        metrics = self._metrics.version(source.model_name, str(source.version))
+        live = go_live(prepared, metrics, self._clock, self._loop)
+        try:
+            endpoint = Endpoint(live, self._clock, self._loop)
+        except PenstockError:
+            live.close()
+            raise
+        self._table.set_ready(source.model_name, source.version, endpoint)
+
+    def _failed(self, name: str, version: int, error: Exception) -> None:
+        self.failures += 1
+        where = f"model '{name}' version {version}" if version else f"model '{name}'"
+        log.error("%s is not served: %s", where, error)
+        self._table.set_unavailable(name, version, str(error))
+
+    def idle(self) -> bool:
+        """Whether every accepted request has been answered."""
+        return all(endpoint.live.batcher.idle for endpoint in self._table.handles())
+
+    def close(self) -> None:
+        """Close every live version; what was not answered gets an error."""
+        for endpoint in list(self._table.handles()):
+            endpoint.live.close()

@@ -1,0 +1,120 @@
+"""grpc.health.v1 through its own stubs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+from grpc import StatusCode
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from serve.protocol.status import DEFAULT
+from serve.transport.grpc.failures import Failures
+from serve.transport.grpc.health import Health
+from serve.transport.grpc.lifecycle import Lifecycle
+
+Status = health_pb2.HealthCheckResponse
+NAMES = ["", "inference.GRPCInferenceService"]
+
+
+def request(service: str = "") -> Any:
+    return health_pb2.HealthCheckRequest(service=service)
+
+
+@pytest.fixture
+def health(channel: grpc.aio.Channel) -> Any:
+    return health_pb2_grpc.HealthStub(channel)
+
+
+@pytest.mark.parametrize("service", NAMES)
+async def test_check_follows_readiness(health: Any, plane: Any, service: str) -> None:
+    assert (await health.Check(request(service))).status == Status.SERVING
+    plane.ready = False
+    assert (await health.Check(request(service))).status == Status.NOT_SERVING
+
+
+async def test_check_says_not_serving_once_a_drain_began(health: Any, server: Any) -> None:
+    server.begin_drain()
+    assert (await health.Check(request())).status == Status.NOT_SERVING
+
+
+async def test_check_of_an_unknown_service_is_not_found(health: Any) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await health.Check(request("nope"))
+    assert caught.value.code() is StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("service", NAMES)
+async def test_watch_tells_of_a_drain_and_ends_with_the_server(
+    health: Any, server: Any, service: str
+) -> None:
+    call = health.Watch(request(service))
+    assert (await call.read()).status == Status.SERVING
+    server.begin_drain()
+    assert (await call.read()).status == Status.NOT_SERVING
+    await server.stop(60)
+    assert await call.read() is grpc.aio.EOF
+
+
+async def test_watch_of_an_unknown_service_stays_open(health: Any) -> None:
+    call = health.Watch(request("nope"))
+    assert (await call.read()).status == Status.SERVICE_UNKNOWN
+    assert not call.done()
+    call.cancel()
+
+
+async def test_watch_of_a_malformed_request_is_refused(channel: grpc.aio.Channel) -> None:
+    call = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"\xff")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call.read()
+    assert caught.value.code() is StatusCode.INVALID_ARGUMENT
+
+
+class Written:
+    """A context that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.statuses: asyncio.Queue[int] = asyncio.Queue()
+
+    async def write(self, data: bytes) -> None:
+        self.statuses.put_nowait(Status.FromString(data).status)
+
+
+async def test_watch_tells_of_every_change_and_of_nothing_else(plane: Any) -> None:
+    lifecycle = Lifecycle()
+    health = Health(
+        plane, Failures(plane, DEFAULT), lifecycle, services=frozenset(NAMES), poll_s=0.001
+    )
+    context = Written()
+    watch = asyncio.create_task(health.watch(b"", context))
+    assert await context.statuses.get() == Status.SERVING
+    plane.ready = False
+    assert await context.statuses.get() == Status.NOT_SERVING
+    plane.ready = True
+    assert await context.statuses.get() == Status.SERVING
+    lifecycle.begin_stop()
+    await watch
+    assert await context.statuses.get() == Status.NOT_SERVING
+    assert context.statuses.empty()
+
+
+async def test_cancelled_watch_leaves_no_task(plane: Any) -> None:
+    health = Health(plane, Failures(plane, DEFAULT), Lifecycle(), services=frozenset(NAMES))
+    context = Written()
+    before = asyncio.all_tasks()
+    watch = asyncio.create_task(health.watch(b"", context))
+    await context.statuses.get()
+    assert asyncio.all_tasks() - before == {watch}
+    watch.cancel()
+    await asyncio.wait([watch])
+    assert asyncio.all_tasks() == before
+
+
+async def test_cancelled_watches_do_not_hold_up_a_stop(health: Any, server: Any) -> None:
+    for _ in range(20):
+        call = health.Watch(request())
+        await call.read()
+        call.cancel()
+    await server.stop(60)
