@@ -77,8 +77,15 @@ def train(table: pd.DataFrame) -> Pipeline:
         force_row_wise=True,
         verbose=-1,
     )
-    pipeline = Pipeline([("prepare", prepare), ("classify", trees)])
-    return pipeline.fit(table[list(FEATURES)], table["is_fraud"])
+    features, fraud = table[list(FEATURES)], table["is_fraud"]
+    prepare.fit(features)
+    # The graph calculates in FP32. With constants that FP32 can hold, both scale to the last bit
+    # alike, and no value comes to lie on the other side of a tree's threshold.
+    scaler = prepare.named_transformers_["numbers"]["scale"]
+    scaler.mean_ = scaler.mean_.astype(np.float32)
+    scaler.scale_ = scaler.scale_.astype(np.float32)
+    trees.fit(prepare.transform(features), fraud)
+    return Pipeline([("prepare", prepare), ("classify", trees)])
 
 
 def probability(pipeline: Pipeline, table: pd.DataFrame) -> npt.NDArray[np.float64]:
@@ -139,9 +146,11 @@ def to_onnx(pipeline: Pipeline, threshold: float) -> bytes:
         name="fraud",
         initial_types=inputs,
         final_types=[("class", None), ("of_each_class", FloatTensorType([None, 2]))],
-        options={LGBMClassifier: {"zipmap": False}},
+        # Scale by dividing, as scikit-learn does: to multiply by the inverse rounds differently.
+        options={LGBMClassifier: {"zipmap": False}, StandardScaler: {"div": "div"}},
         target_opset={"": export.OPSET, "ai.onnx.ml": export.ML_OPSET},
     )
+    _round_thresholds_down(model, pipeline["classify"])
     node = onnx.helper.make_node
     tail = [
         node("Gather", ["of_each_class", "fraud_column"], ["probability"], axis=1),
@@ -157,6 +166,28 @@ def to_onnx(pipeline: Pipeline, threshold: float) -> bytes:
         "label": (onnx.TensorProto.INT64, (1,)),
     }
     return export.finish(model, tail, constants, outputs)
+
+
+def _round_thresholds_down(model: onnx.ModelProto, trees: LGBMClassifier) -> None:
+    """Make ``x <= threshold`` mean in FP32 what it means in FP64, for every FP32 ``x``.
+
+    The converter rounds to the nearest FP32, which may be the value just above the threshold, and
+    then that value goes the wrong way.
+    """
+    splits = trees.booster_.trees_to_dataframe().dropna(subset=["split_feature"])
+    exact = splits["threshold"].to_numpy(dtype=np.float64)
+    nearest = exact.astype(np.float32)
+    below = np.where(nearest > exact, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+    columns = splits["split_feature"].str.removeprefix("Column_").astype(int)
+    rounded = dict(zip(zip(columns, nearest.tolist(), strict=True), below.tolist(), strict=True))
+
+    ensemble = next(node for node in model.graph.node if node.op_type == "TreeEnsembleClassifier")
+    attributes = {attribute.name: attribute for attribute in ensemble.attribute}
+    values = attributes["nodes_values"].floats
+    modes, features = attributes["nodes_modes"].strings, attributes["nodes_featureids"].ints
+    for index, (mode, feature) in enumerate(zip(modes, features, strict=True)):
+        if mode != b"LEAF":
+            values[index] = rounded[feature, values[index]]
 
 
 def onnx_inputs(table: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:

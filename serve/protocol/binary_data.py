@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from itertools import repeat
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from serve.tensors import DATATYPES, Array
 __all__ = ["array_from_bytes", "bytes_elements", "bytes_from_array"]
 
 _LENGTH = struct.Struct("<I")
+_LENGTH_BYTES = _LENGTH.size
 
 
 def array_from_bytes(name: str, datatype: str, shape: tuple[int, ...], data: memoryview) -> Array:
@@ -54,19 +56,22 @@ def unknown_datatype(datatype: str) -> str:
 def _split_elements(name: str, count: int, data: memoryview) -> Array:
     total = data.nbytes
     # Checked before anything of size `count` exists: a shape costs a client nothing to claim.
-    if count * _LENGTH.size > total:
+    if count * _LENGTH_BYTES > total:
         raise InvalidRequest(
-            f"{quoted(name)}: {count} BYTES elements need at least {count * _LENGTH.size} bytes, "
+            f"{quoted(name)}: {count} BYTES elements need at least {count * _LENGTH_BYTES} bytes, "
             f"got {total}"
         )
     elements: list[bytes] = []
+    append = elements.append
     unpack_length = _LENGTH.unpack_from
     raw = data.tobytes()
     start = 0
     try:
-        while len(elements) < count:
-            end = start + 4 + unpack_length(raw, start)[0]
-            elements.append(raw[start + 4 : end])
+        for _ in repeat(None, count):
+            (size,) = unpack_length(raw, start)
+            start += _LENGTH_BYTES
+            end = start + size
+            append(raw[start:end])
             start = end
     except struct.error:
         pass  # the length of the next element lies beyond the end

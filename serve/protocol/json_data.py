@@ -114,18 +114,22 @@ def _flatten(name: str, shape: tuple[int, ...], count: int, data: list[Any]) -> 
 
 
 def _find_fault(datatype: str, shape: tuple[int, ...], flat: list[Any]) -> str:
-    """What is wrong with the first element that cannot be packed."""
-    for index, element in enumerate(flat):
+    """What is wrong with the first element that cannot be packed, found by halving."""
+    start, end = 0, len(flat)
+    while end - start > 1:
+        middle = (start + end) // 2
         try:
-            _pack(datatype, (1,), [element])
+            _pack(datatype, (middle - start,), flat[start:middle])
+            start = middle
         except _UNPACKABLE:
-            if isinstance(element, list):
-                return _ragged(shape)
-            if isinstance(element, float) and datatype != "FP32":
-                return f"data element {index} is {element}, {datatype} takes integers only"
-            shown = shown_int(element) if isinstance(element, int) else element
-            return f"data element {index} is {shown}, out of range for {datatype}"
-    raise AssertionError("every element packs alone but not all together")
+            end = middle
+    element = flat[start]
+    if isinstance(element, list):
+        return _ragged(shape)
+    if isinstance(element, float) and datatype != "FP32":
+        return f"data element {start} is {element}, {datatype} takes integers only"
+    shown = shown_int(element) if isinstance(element, int) else element
+    return f"data element {start} is {shown}, out of range for {datatype}"
 
 
 def _ragged(shape: tuple[int, ...]) -> str:

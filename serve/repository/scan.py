@@ -58,6 +58,8 @@ def scan_model(folder: Path) -> ModelEntry:
     Raises:
         RepositoryError: nothing of it can be served.
     """
+    if folder.name in ("", ".."):  # the folder itself has a name; symbolic links keep theirs
+        folder = folder.resolve()
     with _disk_errors(folder):
         if not folder.is_dir():
             problem = "is a link to nowhere" if folder.is_symlink() else "is no folder"

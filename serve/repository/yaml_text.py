@@ -26,14 +26,20 @@ FLOAT = re.compile(
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with the scalars of YAML 1.2's core schema, and no second of any key."""
+    """SafeLoader with the types of YAML 1.2's core schema, and no second of any key."""
 
     yaml_implicit_resolvers = {}
+    yaml_constructors = {
+        tag: constructor
+        for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
+        # None is the one for unknown tags: it raises.
+        if tag is None or tag.removeprefix("tag:yaml.org,2002:") in ("null", "str", "seq", "map")
+    }
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         # Before merge keys are flattened: to override a merged value is what they are for.
-        for key, _ in node.value:
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key, yaml.ScalarNode):
                 identity = (key.tag, key.value)
                 if identity in seen:
@@ -138,7 +144,3 @@ def load_yaml(text: str) -> Any:
             loader.dispose()
     except RecursionError:
         raise yaml.YAMLError("nested too deeply") from None
-    except (ValueError, OverflowError, KeyError, AttributeError) as error:
-        # An explicit tag on a value it does not fit, as in `!!timestamp x`: PyYAML lets the
-        # constructors' own errors through.
-        raise yaml.YAMLError(f"a value does not fit its tag: {error}") from error

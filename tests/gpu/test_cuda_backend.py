@@ -77,9 +77,7 @@ def test_threads_at_once_get_their_own_answers(artefact: Path) -> None:
     config = ModelConfig.model_validate(settings)
     backend.load(BackendSource("m", 1, artefact.parent.parent, artefact, config))
     rng = np.random.default_rng(0)
-    batches = [
-        Batch((rng.standard_normal((8, 30)).astype(np.float32),), 8) for _ in range(32)
-    ]
+    batches = [Batch((rng.standard_normal((8, 30)).astype(np.float32),), 8) for _ in range(32)]
     alone = [backend.run(batch)[0] for batch in batches]
     with ThreadPoolExecutor(4) as pool:
         together = [outputs[0] for outputs in pool.map(backend.run, batches)]

@@ -178,3 +178,65 @@ def slow_rows(path: Path, width: int = 64, multiplications: int = 100, seed: int
         "go": np.array(True),
     }
     return save(path, nodes, [value("x", "FP32", shape)], [value("y", "FP32", shape)], constants)
+
+
+def convolutions(
+    path: Path, channels: int = 32, pixels: int = 64, layers: int = 3, seed: int = 0
+) -> Path:
+    """``image`` FP32 [batch, 3, pixels, pixels] → ``features`` [batch, channels]."""
+    rng = np.random.default_rng(seed)
+    weights: dict[str, npt.NDArray[np.generic]] = {"axes": np.array([2, 3], np.int64)}
+    nodes = []
+    last = "image"
+    for layer in range(layers):
+        depth = 3 if layer == 0 else channels
+        kernel = rng.standard_normal((channels, depth, 3, 3)) / np.sqrt(9 * depth)
+        weights[f"w{layer}"] = kernel.astype(np.float32)
+        nodes.append(helper.make_node("Conv", [last, f"w{layer}"], [f"c{layer}"], pads=[1] * 4))
+        last = f"r{layer}"
+        nodes.append(helper.make_node("Relu", [f"c{layer}"], [last]))
+    nodes.append(helper.make_node("ReduceMean", [last, "axes"], ["features"], keepdims=0))
+    return save(
+        path,
+        nodes,
+        [value("image", "FP32", ["batch", 3, pixels, pixels])],
+        [value("features", "FP32", ["batch", channels])],
+        weights,
+    )
+
+
+def transformer(
+    path: Path, width: int = 256, length: int = 64, layers: int = 4, seed: int = 0
+) -> Path:
+    """``x`` FP32 [batch, length, width] → ``y``, of single-head attention and feed-forward layers.
+
+    No normalisation and no biases: the shape of the work is a transformer's, the answer nothing's.
+    """
+    rng = np.random.default_rng(seed)
+    weights: dict[str, npt.NDArray[np.generic]] = {
+        "scale": np.array(1 / np.sqrt(width), np.float32)
+    }
+    nodes = []
+
+    def node(operator: str, inputs: list[str], output: str, **attributes: object) -> str:
+        nodes.append(helper.make_node(operator, inputs, [output], **attributes))
+        return output
+
+    def linear(source: str, name: str, rows: int, columns: int) -> str:
+        array = rng.standard_normal((rows, columns)) / np.sqrt(rows)
+        weights[f"w_{name}"] = array.astype(np.float32)
+        return node("MatMul", [source, f"w_{name}"], name)
+
+    last = "x"
+    for i in range(layers):
+        query, key, content = (linear(last, f"{part}{i}", width, width) for part in "qkv")
+        turned = node("Transpose", [key], f"kt{i}", perm=[0, 2, 1])
+        scaled = node("Mul", [node("MatMul", [query, turned], f"s{i}"), "scale"], f"sc{i}")
+        weighting = node("Softmax", [scaled], f"p{i}", axis=-1)
+        mixed = linear(node("MatMul", [weighting, content], f"a{i}"), f"o{i}", width, width)
+        inner = node("Add", [last, mixed], f"x{i}")
+        up = node("Relu", [linear(inner, f"up{i}", width, 4 * width)], f"act{i}")
+        down = linear(up, f"down{i}", 4 * width, width)
+        last = node("Add", [inner, down], "y" if i == layers - 1 else f"z{i}")
+    shape: Shape = ["batch", length, width]
+    return save(path, nodes, [value("x", "FP32", shape)], [value("y", "FP32", shape)], weights)

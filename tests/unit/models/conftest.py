@@ -9,16 +9,14 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # where `models` is
 
 from models.fraud import generate, train
 
 
 @pytest.fixture(scope="session")
 def models_folder() -> Path:
-    return ROOT / "models"
+    return Path(__file__).resolve().parents[3] / "models"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+
 from models import build
 
 WRITES_A_VERSION = """

@@ -3,8 +3,9 @@ import json
 import numpy as np
 import onnx
 import pytest
-from models import export
 from onnx import TensorProto, helper
+
+from models import export
 
 
 def doubling(extra: list[onnx.NodeProto]) -> onnx.ModelProto:

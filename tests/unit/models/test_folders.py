@@ -7,10 +7,10 @@ import numpy as np
 import onnx
 import pytest
 import yaml
-from models import export
-from models.digits import train as digits
 from sklearn.datasets import load_digits
 
+from models import export
+from models.digits import train as digits
 from serve.config import ModelConfig
 from serve.tensors import DATATYPES
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from serve.backends.base import BackendSource
 from serve.backends.output_check import check_outputs
@@ -186,3 +188,19 @@ def test_import_path_is_left_alone(source: BackendSource) -> None:
     predicting(source, "{}")
     assert sys.path == before
     assert Path(source.artefact).exists()
+
+
+def documented(language: str, marker: str) -> str:
+    """The code block of docs/backends.md in ``language`` that has ``marker`` in it."""
+    page = (Path(__file__).parents[4] / "docs" / "backends.md").read_text()
+    blocks = re.findall(rf"```{language}\n(.*?)```", page, re.S)
+    return next(block for block in blocks if marker in block)
+
+
+def test_documented_example_works(make_source: MakeSource) -> None:
+    settings = yaml.safe_load(documented("yaml", "words:"))
+    backend = loaded(make_source("model.py", **settings), documented("python", "class Model"))
+    text = np.array([[b"a free winner"], [b"hello"]], object)
+    score, word = backend.run(Batch((text, np.full((2, 1), 0.5, np.float32)), 2))
+    assert score.tolist() == [1.0, 0.0]
+    assert word.tolist() == ["free", ""]

@@ -136,7 +136,7 @@ def test_encode_takes_foreign_byte_order():
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
 def test_encode_asks_for_binary_when_there_is_no_json_form(dtype):
     array = np.zeros(2, dtype)
-    with pytest.raises(InvalidRequest, match="output 'y0': .* ask for it .* binary_data"):
+    with pytest.raises(InvalidRequest, match=r"output 'y0': .* ask for it .* binary_data"):
         encode(asked(), answer(array))
     assert bytes(encode(asked(wanted("y0", True)), answer(array)).parts[1]) == bytes(4)
 

@@ -183,7 +183,7 @@ async def test_deadline_withdraws_the_request(
     stub: Any, plane: Any, message: Callable[..., Any]
 ) -> None:
     plane.held = True
-    call = stub.ModelInfer(message(), timeout=0.1)
+    call = stub.ModelInfer(message(), timeout=0.5)
     _, future = await plane.arrivals.get()
     assert (await status_of(call))[0] is StatusCode.DEADLINE_EXCEEDED
     await asyncio.wait([future])

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
+
 from models import export
 from models.fraud import train
 from models.fraud.generate import CATEGORIES, FEATURES, NUMBERS
@@ -89,7 +90,7 @@ def test_export_gives_the_same_bytes_twice(small_fraud):
 
 def test_check_refuses_a_graph_of_another_model(small_fraud):
     other = train.train(small_fraud.unseen)
-    with pytest.raises(export.ParityError, match="probability: .* rows differ"):
+    with pytest.raises(export.ParityError, match=r"probability: .* rows differ"):
         train.check(other, small_fraud.threshold, small_fraud.model, small_fraud.unseen)
 
 

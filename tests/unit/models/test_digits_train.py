@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
+
 from models import export
 from models.digits import train
-from sklearn.datasets import load_digits
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,45 @@
+# Everything a user or a contributor runs. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# NVIDIA GPUs: `make setup RUNTIME=gpu`. onnxruntime and onnxruntime-gpu overwrite each other's
+# files, so an environment has one of them; change your mind with `make clean` first.
+RUNTIME ?= cpu
+
+.DEFAULT_GOAL := help
+.PHONY: help setup models serve test check bench clean
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: $(STAMP) ## Make .venv with the penstock command in it
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(RUNTIME),optimize,bench,dev]'
+	@touch $@
+
+models: setup ## Build the models that come with the repository, where they are missing
+	@$(BIN)/python models/build.py
+
+serve: models ## Serve the models that come with it, and print a request to try
+	@echo
+	@echo "Try, from another terminal:"
+	@echo "  curl -d @models/fraud/request.json localhost:8000/v2/models/fraud/infer"
+	@echo
+	@$(BIN)/penstock serve models
+
+check: setup ## Format, lint, types, import order, unit tests
+	@scripts/check
+
+test: models ## All of check, then the conformance and integration tests
+	@scripts/check
+	@$(BIN)/python -m pytest tests/conformance tests/integration tests/gpu
+
+bench: models ## Measure the server against its floor; fails where a threshold is missed
+	@$(BIN)/python -m benchmarks.run
+
+clean: ## Remove the environment and every cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
