@@ -12,6 +12,11 @@ __all__ = ["load_error"]
 # First match wins: a pattern in the runtime's message, the problem, the remedy.
 _KNOWN = (
     (
+        r"NO_SUCHFILE|File doesn't exist",
+        "is not there, or cannot be read",
+        "copy it into the version's folder, readable by the server's user",
+    ),
+    (
         r"No graph was found|Protobuf parsing failed|ModelProto does not have a graph",
         "is not an ONNX model, or was cut off while it was written",
         "export it again, and compare its size with the original",

@@ -33,7 +33,9 @@ def classify(array: Array, k: int, labels: Sequence[str], batched: bool) -> Arra
     rows = array.shape[0] if batched else 1
     classes = prod(array.shape[1:]) if batched else array.size
     scores = array.reshape(rows, classes)
-    top = np.argsort(_descending(scores), axis=1, kind="stable")[:, :k]
+    top = np.empty((rows, min(k, classes)), dtype=np.intp)
+    for row, keys in enumerate(_descending(scores)):
+        top[row] = _smallest(keys, k)
     values = np.take_along_axis(scores, top, axis=1)
     entries = [
         _entry(value, index, labels)
@@ -50,6 +52,15 @@ def _descending(scores: Array) -> npt.NDArray[np.generic]:
     if scores.dtype.itemsize < 4:  # FP16 and BF16, exact in FP32
         return -scores.astype(np.float32)
     return -scores
+
+
+def _smallest(keys: Array, k: int) -> npt.NDArray[np.intp]:
+    """Indices of the ``k`` smallest, in order; what cannot be among them is not sorted."""
+    if k < keys.size:
+        candidates = np.flatnonzero(keys <= np.partition(keys, k - 1)[k - 1])
+        if candidates.size >= k:  # fewer only if the k-th is NaN
+            return candidates[np.argsort(keys[candidates], kind="stable")[:k]]
+    return np.argsort(keys, kind="stable")[:k]
 
 
 def _entry(value: object, index: int, labels: Sequence[str]) -> bytes:

@@ -67,7 +67,7 @@ def _pack_with_nulls(
     empty: Any = "" if datatype == "BYTES" else False if datatype == "BOOL" else 0
     filled = [empty if element is None else element for element in flat]
     try:
-        return _pack(datatype, shape, filled), np.array(nulls).reshape(shape)
+        return _pack(datatype, shape, filled), np.ndarray(shape, np.bool_, bytes(nulls))
     except _UNPACKABLE:
         fault = _find_fault(datatype, shape, filled)
         raise InvalidRequest(f"{quoted(name)}: {fault}") from None

@@ -36,7 +36,7 @@ class _Loader(yaml.SafeLoader):
         if tag is None or tag.removeprefix("tag:yaml.org,2002:") in ("null", "str", "seq", "map")
     }
 
-    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         # Before merge keys are flattened: to override a merged value is what they are for.
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():

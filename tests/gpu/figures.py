@@ -33,7 +33,7 @@ MODELS: dict[str, Callable[[Path], Path]] = {
     "transformer": onnx_models.transformer,
 }
 ROWS = (1, 8, 32, 128)
-SECONDS = 0.02
+SECONDS = 0.5
 
 
 def why_no_cuda() -> str:

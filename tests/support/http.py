@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from concurrent.futures import Executor, Future
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from serve.transport.http.connection import Connection
 from serve.transport.http.context import Context
 from serve.transport.http.server import error_counter
 from serve.transport.http.v2 import v2_routes
+
+TLS_CERT = Path(__file__).with_name("tls_cert.pem")
+TLS_KEY = Path(__file__).with_name("tls_key.pem")
 
 
 class FakePlane:

@@ -6,6 +6,7 @@ https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -15,7 +16,6 @@ from serve.gateway.interface import DataPlane
 from serve.protocol.grpc_messages import parse
 from serve.protocol.quoting import quoted
 from serve.transport.grpc.failures import Failures
-from serve.transport.grpc.lifecycle import Lifecycle
 
 __all__ = ["SERVICE_NAME", "Health"]
 
@@ -23,20 +23,20 @@ SERVICE_NAME: str = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
 class Health:
-    """SERVING while the data plane is ready and the server is not draining."""
+    """SERVING while the data plane is ready and the server is not stopping."""
 
     def __init__(
         self,
         plane: DataPlane,
         failures: Failures,
-        lifecycle: Lifecycle,
+        stopping: asyncio.Event,
         *,
         services: frozenset[str],
         poll_s: float = 1.0,
     ) -> None:
         self._plane = plane
         self._failures = failures
-        self._lifecycle = lifecycle
+        self._stopping = stopping
         self._services = services
         self._poll_s = poll_s
 
@@ -58,35 +58,27 @@ class Health:
             await self._failures.abort(context, error)
         sent = None
         while True:
+            stopping = self._stopping.is_set()
             status = self._status(service)
             if status != sent:
                 await context.write(_response(status))
                 sent = status
-            if await self._ends():
+            if stopping:
                 return
+            await self._next_look()
 
     def _status(self, service: str) -> int:
         statuses = health_pb2.HealthCheckResponse
         if service not in self._services:
             return int(statuses.SERVICE_UNKNOWN)
-        ready = self._plane.server_ready() and not self._lifecycle.draining.is_set()
+        ready = self._plane.server_ready() and not self._stopping.is_set()
         return int(statuses.SERVING if ready else statuses.NOT_SERVING)
 
-    async def _ends(self) -> bool:
-        """Wait until the status may have changed; whether it is the end.
-
-        Readiness is asked for, not announced, so it is looked at from time to time; a drain is
-        announced, and nothing follows it but the end.
-        """
-        lifecycle = self._lifecycle
-        if lifecycle.draining.is_set():
-            return await lifecycle.stopping.wait()
-        try:
+    async def _next_look(self) -> None:
+        """Readiness is asked for, not announced, so it is polled; the end is announced."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._poll_s):
-                await lifecycle.draining.wait()
-        except TimeoutError:
-            pass
-        return False
+                await self._stopping.wait()
 
 
 def _response(status: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -13,7 +14,6 @@ from serve.gateway.interface import DataPlane, Reply
 from serve.protocol.grpc_messages import parse, serialise
 from serve.protocol.quoting import quoted
 from serve.transport.grpc.failures import Failures
-from serve.transport.grpc.lifecycle import Lifecycle
 
 __all__ = ["Questions"]
 
@@ -34,10 +34,10 @@ _NOT_OFFERED = {
 class Questions:
     """The handlers for one server. Each method takes a request and gives a reply in JSON form."""
 
-    def __init__(self, plane: DataPlane, failures: Failures, lifecycle: Lifecycle) -> None:
+    def __init__(self, plane: DataPlane, failures: Failures, stopping: asyncio.Event) -> None:
         self._plane = plane
         self._failures = failures
-        self._lifecycle = lifecycle
+        self._stopping = stopping
 
     def handlers(self) -> Iterator[tuple[str, Handler]]:
         """Name and handler of each method, those not offered included."""
@@ -83,7 +83,7 @@ class Questions:
         return {"live": self._plane.server_live()}
 
     def _server_ready(self, request: Any) -> Reply:
-        return {"ready": self._plane.server_ready() and not self._lifecycle.draining.is_set()}
+        return {"ready": self._plane.server_ready() and not self._stopping.is_set()}
 
     def _server_metadata(self, request: Any) -> Reply:
         return self._plane.server_metadata()

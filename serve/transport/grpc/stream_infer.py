@@ -21,7 +21,6 @@ from serve.protocol.grpc_response import encode_stream, encode_stream_error
 from serve.tensors import InferRequest, InferResponse
 from serve.transport.grpc.call import Caller, answer_of, read_caller
 from serve.transport.grpc.failures import Failures
-from serve.transport.grpc.lifecycle import Lifecycle
 
 __all__ = ["MAX_IN_FLIGHT", "StreamInfer"]
 
@@ -53,12 +52,12 @@ class StreamInfer:
     """The handler of ModelStreamInfer for one server."""
 
     def __init__(
-        self, plane: DataPlane, failures: Failures, clock: Clock, lifecycle: Lifecycle
+        self, plane: DataPlane, failures: Failures, clock: Clock, stopping: asyncio.Event
     ) -> None:
         self._plane = plane
         self._failures = failures
         self._clock = clock
-        self._lifecycle = lifecycle
+        self._stopping = stopping
         self._readers: set[asyncio.Task[None]] = set()
 
     def stop_reading(self) -> None:
@@ -77,7 +76,7 @@ class StreamInfer:
         # Not the reader's own last act: a task that is cancelled before its first step has none.
         reader.add_done_callback(lambda _: started.put_nowait(None))
         self._readers.add(reader)
-        if self._lifecycle.stopping.is_set():
+        if self._stopping.is_set():
             reader.cancel()
         try:
             while (entry := await started.get()) is not None:

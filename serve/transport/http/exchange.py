@@ -229,14 +229,14 @@ class Exchange:
             self.answer = answer
             self.connection.answered(self)
 
-    def fail(self, error: PenstockError) -> None:
+    def fail(self, error: PenstockError, *, logged: bool = False) -> None:
         """Answer with an error, and count it; no effect once there is an answer."""
         if self.connection is None or self.answer is not None:
             return
         status, extra = error_head(error, self.context.status)
         model_name = self.route.model_name if self.route else ""
         self.context.count_error(error.code, model_name)
-        if status >= 500:
+        if status >= 500 and not logged:
             # Under overload these come by the ten thousand a second, and metrics count them.
             expected = isinstance(error, Overloaded | DeadlineExceeded)
             logger.log(
@@ -251,7 +251,7 @@ class Exchange:
     def _crash(self) -> None:
         model_name = self.route.model_name if self.route else ""
         logger.exception("unexpected error in a request", extra=self._log_fields(model_name))
-        self.fail(InternalError("internal error"))
+        self.fail(InternalError("internal error"), logged=True)
 
     def _log_fields(self, model_name: str) -> dict[str, str]:
         return {

@@ -148,9 +148,9 @@ class HttpServer:
         try:
             await asyncio.wait_for(self.drained(), timeout_s)
         except TimeoutError:
-            assert self._context is not None
-            for connection in tuple(self._context.connections):
-                connection.abort()
+            if self._context is not None:
+                for connection in tuple(self._context.connections):
+                    connection.abort()
             await self.drained()
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()

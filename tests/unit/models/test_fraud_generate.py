@@ -42,7 +42,8 @@ def test_generate_loses_some_of_every_feature_but_the_amount_and_the_card(table)
 def test_generate_loses_velocity_features_together(table):
     down = table["tx_count_1h"].isna()
     assert down.any()
-    assert table.loc[down, ["tx_count_24h", "amount_sum_24h", "amount_vs_usual"]].isna().all(axis=None)
+    others = ["tx_count_24h", "amount_sum_24h", "amount_vs_usual", "distance_km_from_last"]
+    assert table.loc[down, others].isna().all(axis=None)
 
 
 def test_generate_has_no_distance_online(table):

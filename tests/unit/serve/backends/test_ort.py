@@ -146,6 +146,7 @@ def zipmap_like(path: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "says"),
     [
+        (lambda path: None, "is not there"),
         (lambda path: path.write_bytes(b""), "not an ONNX model"),
         (lambda path: path.write_bytes(b"garbage" * 50), "not an ONNX model"),
         (lambda path: path.write_bytes(onnx_models.mlp(path).read_bytes()[:9000]), "cut off"),

@@ -61,6 +61,14 @@ def test_classify_orders_by_the_datatype(array, expected):
     assert texts(classify(array, 10, [], batched=False)) == expected
 
 
+@pytest.mark.parametrize("k", range(1, 8))
+def test_classify_gives_the_first_of_the_whole_order_when_k_is_small(k):
+    array = np.array([2, np.nan, 5, 2, 5, -np.inf, np.nan], np.float32)
+    order = [2, 4, 0, 3, 5, 1, 6]
+    result = texts(classify(array, k, [], batched=False))
+    assert [int(entry.split(":")[1]) for entry in result] == order[:k]
+
+
 @pytest.mark.parametrize(
     "array", [np.array([True]), np.array([b"a"], dtype=object), np.array(["a"])]
 )

@@ -25,12 +25,6 @@ async def test_server_is_live_and_ready(stub: Any, plane: Any) -> None:
     assert not (await stub.ServerReady(pb.ServerReadyRequest())).ready
 
 
-async def test_draining_server_is_live_and_not_ready(server: Any, stub: Any) -> None:
-    server.begin_drain()
-    assert (await stub.ServerLive(pb.ServerLiveRequest())).live
-    assert not (await stub.ServerReady(pb.ServerReadyRequest())).ready
-
-
 async def test_model_readiness_is_the_versions(stub: Any) -> None:
     assert (await stub.ModelReady(pb.ModelReadyRequest(name="m"))).ready
     assert not (await stub.ModelReady(pb.ModelReadyRequest(name="m", version="9"))).ready

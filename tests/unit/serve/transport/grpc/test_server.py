@@ -16,7 +16,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from serve.clock import monotonic_ns
 from serve.config import GrpcSettings
-from serve.errors import TooLarge, Unavailable
+from serve.errors import TooLarge
 from serve.protocol.status import DEFAULT, TRITON
 from serve.transport.grpc.server import create_grpc_server
 
@@ -29,7 +29,7 @@ async def status_of(call: Any) -> StatusCode:
 
 async def test_start_names_the_flag_when_the_port_is_taken(server: Any, plane: Any) -> None:
     settings = GrpcSettings(host="127.0.0.1", port=server.port)
-    with pytest.raises(Unavailable, match=rf"127.0.0.1:{server.port}.*--grpc-port"):
+    with pytest.raises(OSError, match=rf"127.0.0.1:{server.port}.*--grpc-port"):
         await create_grpc_server(plane, settings, monotonic_ns, DEFAULT).start()
 
 
@@ -62,10 +62,18 @@ async def test_accepted_calls_are_answered_after_stop_began(
     request, future = await plane.arrivals.get()
     server.begin_drain()
     stop = asyncio.create_task(server.stop(60))
-    await asyncio.wait([stop], timeout=0)
+    assert await status_of(stub.ModelInfer(message())) is StatusCode.UNAVAILABLE
     future.set_result(answer(request))
     assert (await call).id == "7"
     await stop
+
+
+async def test_drain_alone_ends_a_server_that_nobody_uses(
+    server: Any, stub: Any, message: Callable[..., Any]
+) -> None:
+    await stub.ModelInfer(message())
+    server.begin_drain()
+    await server._shutdown
 
 
 async def test_stop_cancels_what_is_left_after_its_grace(
@@ -154,9 +162,14 @@ class TestTls:
         live = stub.ServerLive(service_pb2.ServerLiveRequest())
         assert await status_of(live) is StatusCode.UNAVAILABLE
 
+    async def test_start_refuses_half_a_pair(self, plane: Any, settings: Any) -> None:
+        half = settings.model_copy(update={"tls_key": None})
+        with pytest.raises(OSError, match="both or neither"):
+            await create_grpc_server(plane, half, monotonic_ns, DEFAULT).start()
+
     async def test_start_names_the_flags_when_a_file_is_missing(
         self, plane: Any, tmp_path: Path
     ) -> None:
         settings = GrpcSettings(port=0, tls_cert=tmp_path / "a", tls_key=tmp_path / "b")
-        with pytest.raises(Unavailable, match="--tls-cert, --tls-key"):
+        with pytest.raises(OSError, match="--tls-cert"):
             await create_grpc_server(plane, settings, monotonic_ns, DEFAULT).start()

@@ -1,0 +1,1 @@
+"""Benchmarks: a running server, spoken to over the wire, against the least a server could do."""

@@ -1,0 +1,1 @@
+"""The floor: what the same work costs with nothing around it."""

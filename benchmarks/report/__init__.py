@@ -1,0 +1,1 @@
+"""What a run leaves behind: a table on the terminal, JSON and Markdown."""

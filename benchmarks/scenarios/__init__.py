@@ -1,0 +1,1 @@
+"""One scenario a file: what it measures, and the thresholds it must meet."""

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from serve.scheduling.batch import join, split
+from serve.tensors import Array
+from tests.support.entries import make_entry
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.float32, np.int64, np.bool_, np.float16, ml_dtypes.bfloat16, object]
+)
+async def test_join_puts_rows_in_order(dtype: type) -> None:
+    entries = [make_entry(rows=rows) for rows in (1, 3, 2)]
+    for value, entry in enumerate(entries):
+        entry.inputs = (np.full((entry.rows, 4), value).astype(dtype),)
+    batch = join(entries, 6)
+    assert batch.inputs[0].dtype == np.dtype(dtype)
+    expected = np.repeat([0, 1, 2], [1, 3, 2]).astype(dtype)
+    assert (batch.inputs[0][:, 0] == expected).all()
+
+
+@pytest.mark.parametrize("width", [8, 4096])
+async def test_join_handles_arrays_that_are_not_contiguous(width: int) -> None:
+    entries = [make_entry(rows=2), make_entry(rows=2)]
+    whole: Array = np.arange(4 * width, dtype=np.float32).reshape(width, 4).T
+    entries[0].inputs, entries[1].inputs = (whole[:2],), (whole[2:],)
+    assert (join(entries, 4).inputs[0] == whole).all()
+
+
+async def test_join_uses_a_single_entry_as_it_is() -> None:
+    entry = make_entry(rows=2)
+    assert join([entry], 2).inputs[0] is entry.inputs[0]
+
+
+async def test_join_carries_parameters_by_rows_only_when_there_are_any() -> None:
+    plain, special = make_entry(rows=2), make_entry(rows=1, parameters={"top": 3})
+    assert join([plain], 2).parameters == ()
+    assert join([plain, special], 3).parameters == ((2, {}), (1, {"top": 3}))
+
+
+async def test_split_gives_each_entry_its_own_rows() -> None:
+    entries = [make_entry(rows=1), make_entry(rows=2)]
+    parts = split(entries, [np.arange(3), np.arange(6).reshape(3, 2)])
+    assert [part[0].tolist() for part in parts] == [[0], [1, 2]]
+    assert parts[1][1].tolist() == [[2, 3], [4, 5]]

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from serve.clock import NS_PER_MS, NS_PER_S, FakeClock
+from serve.errors import BackendError, DeadlineExceeded, NotReady, Overloaded
+from serve.monitoring.metrics import VersionMetrics
+from serve.scheduling.batcher import Batcher
+from serve.scheduling.cost import CostModel
+from serve.scheduling.entry import Entry
+from serve.scheduling.policy import Limits
+from tests.support.entries import ManualExecutor, make_entry
+
+
+class Bench:
+    """A batcher with everything around it in the test's hands."""
+
+    def __init__(self, executor: ManualExecutor | None = None, **limits: Any) -> None:
+        self.clock = FakeClock(1)
+        self.executor = executor or ManualExecutor()
+        self.metrics = VersionMetrics("m", "1")
+        self.batcher = Batcher(
+            "m",
+            Limits(**{"max_batch_rows": 8, "max_queue_rows": 100, **limits}),
+            CostModel({1: NS_PER_MS, 8: NS_PER_MS}),
+            self.executor,
+            self.metrics,
+            self.clock,
+            asyncio.get_running_loop(),
+        )
+
+    def submit(self, value: float = 0.0, rows: int = 1, **fields: Any) -> Entry:
+        entry = make_entry(value, rows, **fields)
+        self.batcher.submit(entry, self.clock.now_ns)
+        return entry
+
+    @property
+    def sizes(self) -> list[int]:
+        return [batch.rows for batch, _ in self.executor.batches]
+
+
+async def turn() -> None:
+    """Let the loop run what is scheduled for its next turn."""
+    await asyncio.sleep(0)
+
+
+async def test_requests_of_one_turn_share_a_batch_and_get_their_own_rows() -> None:
+    bench = Bench()
+    entries = [bench.submit(value) for value in (1, 2, 3)]
+    await turn()
+    assert bench.sizes == [3]
+    bench.executor.finish()
+    assert [(await entry)[0].tolist() for entry in entries] == [[[2]], [[4]], [[6]]]
+    assert (bench.metrics.successes, bench.metrics.in_flight) == (3, 0)
+
+
+async def test_batches_never_exceed_the_limit() -> None:
+    bench = Bench(ManualExecutor(slots=3))
+    for _ in range(5):
+        bench.submit(rows=3)
+    await turn()
+    assert bench.sizes == [6, 6, 3]
+
+
+async def test_next_batch_waits_for_a_slot_and_fills_meanwhile() -> None:
+    bench = Bench()
+    bench.submit()
+    await turn()
+    for _ in range(4):
+        bench.submit()
+        await turn()
+    assert bench.sizes == [1]
+    bench.executor.finish()
+    assert bench.sizes == [4]
+
+
+async def test_prefetch_takes_only_a_full_batch() -> None:
+    bench = Bench(ManualExecutor(slots=1, prefetch=1))
+    bench.submit()
+    await turn()
+    bench.submit(rows=7)
+    await turn()
+    assert bench.sizes == [1]
+    bench.submit(rows=1)
+    await turn()
+    assert bench.sizes == [1, 8]
+
+
+async def test_poisonous_request_fails_alone() -> None:
+    bench = Bench()
+    entries = [bench.submit(value) for value in (1, 2, 666, 4)]
+    await turn()
+    while bench.executor.batches:
+        batch, _ = bench.executor.batches[0]
+        if 666 in batch.inputs[0]:
+            bench.executor.fail("poison")
+        else:
+            bench.executor.finish()
+    with pytest.raises(BackendError, match="poison"):
+        await entries[2]
+    good = [entries[index] for index in (0, 1, 3)]
+    assert [(await entry)[0].item() for entry in good] == [2, 4, 8]
+    assert (bench.metrics.failures, bench.metrics.in_flight) == (1, 0)
+
+
+async def test_cancelled_request_is_dropped_before_execution() -> None:
+    bench = Bench()
+    entries = [bench.submit(value) for value in (1, 2)]
+    entries[0].cancel()
+    await turn()
+    assert bench.sizes == [1]
+    bench.executor.finish()
+    assert (await entries[1])[0].item() == 4
+    assert (bench.metrics.cancellations, bench.metrics.in_flight) == (1, 0)
+
+
+async def test_request_cancelled_while_it_runs_touches_no_neighbour() -> None:
+    bench = Bench()
+    entries = [bench.submit(value) for value in (1, 2)]
+    await turn()
+    entries[0].cancel()
+    bench.executor.finish()
+    assert (await entries[1])[0].item() == 4
+    assert bench.metrics.in_flight == 0
+
+
+@pytest.mark.parametrize("running", [False, True])
+async def test_deadline_answers_queued_and_running_requests(running: bool) -> None:
+    bench = Bench()
+    entry = bench.submit(deadline_ns=5 * NS_PER_MS)
+    if running:
+        await turn()
+    bench.clock.advance_ms(6)
+    bench.batcher.sweep()
+    with pytest.raises(DeadlineExceeded, match="deadline"):
+        await entry
+    assert bench.metrics.in_flight == 0
+    bench.batcher.close()
+
+
+async def test_expired_request_is_not_executed() -> None:
+    bench = Bench()
+    entry = bench.submit(deadline_ns=5 * NS_PER_MS)
+    bench.clock.advance_ms(6)
+    await turn()
+    assert bench.sizes == []
+    assert isinstance(entry.exception(), DeadlineExceeded)
+
+
+async def test_passed_deadline_is_refused_at_once() -> None:
+    bench = Bench()
+    with pytest.raises(DeadlineExceeded):
+        bench.submit(deadline_ns=1)
+
+
+async def test_overload_is_refused_with_a_hint_and_counted() -> None:
+    bench = Bench(max_queue_rows=8)
+    bench.submit()
+    await turn()
+    bench.submit(rows=8)
+    with pytest.raises(Overloaded, match="queue_full") as refused:
+        bench.submit()
+    assert refused.value.retry_after_s is not None and refused.value.retry_after_s > 0
+    assert bench.metrics.refusals == {"queue_full": 1}
+
+
+async def test_stalled_batch_stops_admission_and_shows() -> None:
+    bench = Bench()
+    bench.submit()
+    await turn()
+    assert not bench.batcher.stalled_ns(bench.clock.now_ns)
+    bench.clock.now_ns = 11 * NS_PER_S
+    assert bench.batcher.stalled_ns(bench.clock.now_ns)
+    with pytest.raises(NotReady, match="running one batch for 11 s"):
+        bench.submit()
+
+
+async def test_close_answers_everything_that_is_left() -> None:
+    bench = Bench()
+    running = bench.submit()
+    await turn()
+    queued = bench.submit()
+    bench.batcher.close()
+    for entry in (running, queued):
+        assert isinstance(entry.exception(), NotReady)
+    bench.executor.finish()
+    with pytest.raises(NotReady):
+        bench.submit()
+    assert bench.metrics.in_flight == 0
+
+
+async def test_batch_waits_for_more_rows_when_a_delay_is_allowed() -> None:
+    bench = Bench(max_delay_ns=3600 * NS_PER_S)
+    bench.submit()
+    await turn()
+    assert bench.sizes == []
+    bench.submit(rows=7)
+    await turn()
+    assert bench.sizes == [8]
+    bench.batcher.close()

@@ -1,0 +1,28 @@
+"""The buffer of a large body."""
+
+from serve.transport.http.body import LargeBody
+
+
+def test_large_body_fills_from_the_front():
+    body = LargeBody(5)
+    body.append(b"ab")
+    body.append(memoryview(b"cde"))
+    assert bytes(body.view) == b"abcde"
+    assert body.missing_bytes == 0
+
+
+def test_large_body_is_plain_bytes_to_who_reads_it():
+    view = LargeBody(5).view
+    assert (view.format, view.ndim, view.itemsize, len(view)) == ("B", 1, 1, 5)
+
+
+def resident_bytes() -> int:
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * 4096
+
+
+def test_large_body_touches_no_memory_before_bytes_arrive():
+    before = resident_bytes()
+    bodies = [LargeBody(64 * 1024 * 1024) for _ in range(16)]
+    assert resident_bytes() - before < 128 * 1024 * 1024
+    assert len(bodies) == 16
