@@ -53,7 +53,7 @@ def _error(node: yaml.Node, problem: str) -> yaml.MarkedYAMLError:
 
 
 def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
-    text = node.value
+    text = str(loader.construct_scalar(node))
     base = {"0x": 16, "0o": 8}.get(text[:2], 10)
     try:
         return int(text[2:] if base != 10 else text, base)
@@ -62,7 +62,7 @@ def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
 
 
 def _construct_float(loader: _Loader, node: yaml.ScalarNode) -> float:
-    text = node.value.lower()
+    text = str(loader.construct_scalar(node)).lower()
     if text == ".nan":
         return math.nan
     try:
@@ -72,9 +72,10 @@ def _construct_float(loader: _Loader, node: yaml.ScalarNode) -> float:
 
 
 def _construct_bool(loader: _Loader, node: yaml.ScalarNode) -> bool:
-    if node.value.lower() not in ("true", "false"):
+    text = str(loader.construct_scalar(node)).lower()
+    if text not in ("true", "false"):
         raise _error(node, "not `true` or `false`")
-    return bool(node.value.lower() == "true")
+    return text == "true"
 
 
 def _whole(pattern: str) -> re.Pattern[str]:

@@ -50,6 +50,7 @@ def test_load_yaml_reads_nan() -> None:
         ('a: "\\ud800"', 1, 4, "surrogate"),
         ("a: " + "1" * 5000, 1, 4, "too many digits"),
         ("a: !!bool maybe", 1, 4, "not `true` or `false`"),
+        ("a: !!int {}", 1, 4, "expected a scalar"),
         ("a: !!float x", 1, 4, "not a number"),
     ],
 )
