@@ -95,7 +95,9 @@ def run_batch(
     try:
         outputs = check_outputs(signature, backend.run(batch), batch.rows)
     except PenstockError as error:
-        return Outcome(None, error, clock() - started_ns)
+        # Backends say what went wrong; which of the models it was is known here.
+        named = BackendError(f"model '{name}' failed: {error}")
+        return Outcome(None, named, clock() - started_ns)
     except Exception as error:
         log.warning("model '%s' failed on %d rows", name, batch.rows, exc_info=True)
         problem = BackendError(f"model '{name}' failed: {type(error).__name__}: {str(error)[:500]}")

@@ -64,7 +64,7 @@ class Endpoint:
         inputs, rows, group = self._validator.bind(request)
         if request.outputs is not None:
             self._check_outputs(request.outputs)
-        priority = 0
+        priority = 1
         parameters = None
         if request.parameters:
             priority, timeout_us = _schedule(request.parameters)
@@ -124,10 +124,14 @@ class Endpoint:
 
 
 def _schedule(parameters: Mapping[str, Parameter]) -> tuple[int, int]:
-    """Priority (0: default, 1: highest) and timeout in microseconds (0: none)."""
+    """Priority level (1 is the highest) and timeout in microseconds (0: none).
+
+    Priority 0 means the default level, and that is 1: a request may step back behind those that
+    say nothing, but none can push in before them.
+    """
     if parameters.get("sequence_id") or parameters.get("sequence_start"):
         raise Unsupported("parameter 'sequence_id': no model here keeps state between requests")
-    return _whole(parameters, "priority"), _whole(parameters, "timeout")
+    return _whole(parameters, "priority") or 1, _whole(parameters, "timeout")
 
 
 def _whole(parameters: Mapping[str, Any], name: str) -> int:

@@ -20,6 +20,7 @@ def tensor(name: str, **fields: Any) -> Message:
     return {"name": name, "datatype": "INT32", "shape": [1, 16], "data": [1] * 16, **fields}
 
 
+TWICE = "given (before|more than once)"
 GOOD: Message = {"inputs": [tensor("INPUT0"), tensor("INPUT1")]}
 
 
@@ -53,15 +54,21 @@ CASES: dict[str, tuple[Change, str]] = {
     "too few elements": (of_input(data=[1] * 15), "15"),
     "too many elements": (of_input(data=[1] * 17), "17"),
     "no rows": (of_input(shape=[0, 16], data=[]), "rows"),
-    "unequal rows": (of_input(shape=[2, 16], data=[1] * 32), "the first dimension must be the same"),
+    "unequal rows": (
+        of_input(shape=[2, 16], data=[1] * 32),
+        "first dimension must be the same",
+    ),
     "unknown name": (of_input(name="INPUT9"), "unexpected input 'INPUT9'.*INPUT0, INPUT1"),
     "missing input": (lambda message: message["inputs"].pop(), "missing input 'INPUT1'"),
     "no inputs": (lambda message: message["inputs"].clear(), "missing input"),
-    "given twice": (of_input(name="INPUT0"), "INPUT0.*given before"),
+    "given twice": (of_input(name="INPUT0"), "INPUT0.*given (before|more than once)"),
     "a third input": (lambda m: m["inputs"].append(tensor("EXTRA")), "unexpected input 'EXTRA'"),
     "no data": (without_data, "INPUT1"),
     "unknown output": (wanting({"name": "OUTPUT9"}), "unexpected output 'OUTPUT9'.*OUTPUT0"),
-    "output twice": (wanting({"name": "OUTPUT0"}, {"name": "OUTPUT0"}), "given before"),
+    "output twice": (
+        wanting({"name": "OUTPUT0"}, {"name": "OUTPUT0"}),
+        TWICE,
+    ),
     "no classes": (classes(0), "classification must be an integer above 0"),
     "negative classes": (classes(-1), "classification must be an integer above 0"),
     "classes as text": (classes("three"), "classification must be an integer above 0"),

@@ -23,8 +23,8 @@ def extremes(datatype: str) -> npt.NDArray[Any]:
     if datatype == "BYTES":
         texts = [["", "a", "größer", "x" * 300], ["\x00", "two\nlines", "日本", '"quoted"']]
         return np.array([[text.encode() for text in row] for row in texts], dtype=object)
-    if datatype == "BF16":  # tritonclient takes and gives it as FP32
-        return np.array([[0.0, -1.5, 256.0, 2.0**127], [1.0, -0.0, 0.25, -(2.0**-126)]], np.float32)
+    if datatype == "BF16":
+        return np.array([[0.0, -1.5, 256.0, 2.0**127], [1.0, -0.0, 0.25, -(2.0**-126)]], dtype)
     if dtype.kind == "f":
         info = np.finfo(dtype)
         values = [[0.0, -0.0, info.max, info.min], [info.tiny, info.eps, np.inf, np.nan]]
@@ -50,16 +50,20 @@ def test_datatype_goes_as_json_or_typed_contents(client: Transport, datatype: st
     sent = extremes(datatype)
     if datatype in ("FP32", "FP64"):
         sent = sent[:1]  # the second row has no JSON form
-    data = sent.astype("U").tolist() if datatype != "BYTES" else sent.tolist()
-    data = [[e.decode() for e in row] for row in data] if datatype == "BYTES" else sent.tolist()
+    data = sent.tolist()
+    if datatype == "BYTES":
+        data = [[element.decode() for element in row] for row in data]
     tensor = {"name": "x", "datatype": datatype, "shape": list(sent.shape), "data": data}
     (output,) = client.send(f"identity_{datatype}", {"inputs": [tensor]})["outputs"]
     assert output["datatype"] == datatype
     assert [int(n) for n in output["shape"]] == list(sent.shape)
 
 
-def test_http_json_data_comes_back_equal(http: HttpTransport) -> None:
-    tensor = {"name": "x", "datatype": "FP32", "shape": [2, 4], "data": [[1, 2, 3, 4], [5, 6, 7, 8]]}
+@pytest.mark.parametrize("data", [[1, 2, 3, 4, 5, 6, 7, 8], [[1, 2, 3, 4], [5, 6, 7, 8]]])
+def test_http_json_data_comes_back_flat_however_it_was_nested(
+    http: HttpTransport, data: list[Any]
+) -> None:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [2, 4], "data": data}
     (output,) = http.send("identity_FP32", {"inputs": [tensor]})["outputs"]
     assert output["data"] == [1, 2, 3, 4, 5, 6, 7, 8]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -145,7 +146,5 @@ def test_http_route_has_the_status_of_the_protocol(
 
 
 def test_http_errors_are_json_with_one_text(http: HttpTransport) -> None:
-    import json
-
     body: Any = json.loads(http.request("GET", "/v2/models/nobody")[1])
     assert body == {"error": UNKNOWN}

@@ -216,7 +216,7 @@ class Wire:
             protocol: Any = self.transport.protocol
             if hasattr(protocol, "get_buffer"):
                 buffer = protocol.get_buffer(-1)
-                size = min(len(buffer), len(data))
+                size = min(len(buffer), len(data), 100_000)
                 assert size
                 buffer[:size] = data[:size]
                 protocol.buffer_updated(size)

@@ -1,4 +1,4 @@
-"""A whole server for tests: in a thread with a loop of its own, on free ports, ended for certain."""
+"""A whole server for tests, in a thread with a loop of its own, on free ports."""
 
 from __future__ import annotations
 

@@ -165,9 +165,7 @@ class _Triton:
         if outputs is not None:
             kind = self._module.InferRequestedOutput
             wanted = [kind(name, class_count=classes) for name in outputs]
-        result = self._ask(
-            "infer", model, sent, outputs=wanted, model_version=version, **options
-        )
+        result = self._ask("infer", model, sent, outputs=wanted, model_version=version, **options)
         reply = result.get_response()
         if hasattr(reply, "DESCRIPTOR"):
             reply = MessageToDict(reply, preserving_proto_field_name=True)
@@ -255,7 +253,7 @@ def grpc_request(model: str, message: Mapping[str, Any], version: str = "") -> A
         entry.datatype = given["datatype"]
         _put(entry.parameters, given.get("parameters", {}))
         if "data" in given:
-            flat = [item for item in np.array(given["data"], dtype=object).flat]
+            flat = list(np.array(given["data"], dtype=object).flat)
             if given["datatype"] == "BYTES":
                 flat = [item.encode() for item in flat]
             field = CONTENTS.get(given["datatype"], "fp32_contents")

@@ -81,9 +81,7 @@ def inflate(body: Buffer, coding: bytes, max_bytes: int) -> bytes:
             f"the body is not valid {coding.decode()}, which Content-Encoding says it is ({error})"
         ) from None
     if len(plain) > max_bytes:
-        raise TooLarge(
-            f"the decompressed body has more than {max_bytes} bytes (--http-max-body-bytes)"
-        )
+        raise TooLarge(f"the decompressed body has more than {max_bytes} bytes (--max-body-bytes)")
     if not decompressor.eof:
         raise InvalidRequest(f"the {coding.decode()} body is cut short")
     if decompressor.unused_data:

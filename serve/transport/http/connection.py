@@ -176,7 +176,26 @@ class Connection(asyncio.Protocol):
         pending = self._pending
         if pending[0] is not exchange:
             return
-        held = self._held
+        if (
+            len(pending) == 1
+            and exchange.keep_alive
+            and type(answer := exchange.answer) is bytes
+            and not (self._held or self._feeding or self._reader.continue_due)
+        ):
+            # The only one, as it is for every client that does not pipeline.
+            pending.clear()
+            exchange.release()
+            self._transport.write(answer)
+        elif not self._send_ready():
+            return
+        if self._waiting or self._read_paused:
+            self._pump()
+        if self._context.draining:
+            self.drain()
+
+    def _send_ready(self) -> bool:
+        """Send the answers that are ready up to the first that is not; False if that was all."""
+        pending, held = self._pending, self._held
         while pending and (answer := pending[0].answer) is not None:
             exchange = pending.popleft()
             exchange.release()
@@ -189,7 +208,7 @@ class Connection(asyncio.Protocol):
             if not exchange.keep_alive:
                 self._flush()
                 self._finish(lingers=exchange.lingers)
-                return
+                return False
         # Answers of one turn of the loop leave in one system call, unless they pile up.
         if self._held_bytes < MAX_HELD_BYTES and (self._feeding or pending):
             if not self._feeding and not self._flush_due:
@@ -197,10 +216,7 @@ class Connection(asyncio.Protocol):
                 self._context.loop.call_soon(self._flush_later)
         else:
             self._flush()
-        if self._waiting or self._read_paused:
-            self._pump()
-        if self._context.draining:
-            self.drain()
+        return True
 
     def _flush_later(self) -> None:
         self._flush_due = False
@@ -341,6 +357,6 @@ class Connection(asyncio.Protocol):
                 self._close()
         elif reader.phase == HEAD:
             if waited_ns > context.header_timeout_ns:
-                self._refuse(timed_out("headers", "--http-header-timeout-s"))
+                self._refuse(timed_out("headers", "--header-timeout"))
         elif waited_ns > context.body_timeout_ns:
-            self._refuse(timed_out("body", "--http-body-timeout-s"))
+            self._refuse(timed_out("body", "--body-timeout"))

@@ -105,7 +105,7 @@ class Context:
         """The refusal of a body that does not fit beside those already held."""
         return Overloaded(
             f"request bodies under way already fill {self.max_inflight_bytes} bytes"
-            " (--http-max-inflight-bytes); try again",
+            " (--max-inflight-bytes); try again",
             reason="inflight_bytes",
             retry_after_s=1.0,
         )

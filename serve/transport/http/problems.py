@@ -33,7 +33,7 @@ def bad_request(reason: str) -> HttpProblem:
 
 def headers_too_large(limit_bytes: int) -> HttpProblem:
     """Request line and headers, or the framing of a chunked body, exceed the limit."""
-    message = f"headers may have at most {limit_bytes} bytes (--http-max-header-bytes)"
+    message = f"headers may have at most {limit_bytes} bytes (--max-header-bytes)"
     return HttpProblem(431, Code.TOO_LARGE, message)
 
 

@@ -232,7 +232,7 @@ class RequestReader:
     def _body_too_large(self) -> TooLarge:
         return TooLarge(
             f"a request body may have at most {self._context.max_body_bytes} bytes"
-            " (--http-max-body-bytes)"
+            " (--max-body-bytes)"
         )
 
     def on_message_complete(self) -> None:
@@ -292,7 +292,7 @@ class RequestReader:
         self._grow(size_bytes)
         if not self.large.missing_bytes:
             self._complete()
-        self._renew()
+            self._renew()
 
     def _renew(self) -> None:
         """Parse on after a body that the parser has not seen."""

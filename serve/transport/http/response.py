@@ -36,7 +36,7 @@ _REASONS = {
 OK_JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
 """Start of nearly every answer; the length and an empty line follow."""
 
-_REFUSED_BODY = b'{"error":"too many open connections (--http-max-connections); try again"}'
+_REFUSED_BODY = b'{"error":"too many open connections (--max-connections); try again"}'
 
 
 def head(status: int, content_type: bytes, length: int, extra: bytes = b"") -> bytes:

@@ -14,7 +14,7 @@ def tls_context(cert: Path, key: Path) -> ssl.SSLContext:
     Raises:
         OSError: a file is missing, unreadable or not what it should be; names flag and remedy.
     """
-    for flag, path in (("--http-tls-cert", cert), ("--http-tls-key", key)):
+    for flag, path in (("--tls-cert", cert), ("--tls-key", key)):
         try:
             path.read_bytes()
         except OSError as error:
@@ -27,7 +27,7 @@ def tls_context(cert: Path, key: Path) -> ssl.SSLContext:
         context.load_cert_chain(cert, key, password=lambda: b"")
     except ssl.SSLError as error:
         raise OSError(
-            f"--http-tls-cert {cert}, --http-tls-key {key}: not a PEM certificate chain and its"
+            f"--tls-cert {cert}, --tls-key {key}: not a PEM certificate chain and its"
             f" unencrypted private key ({error.reason or error})"
         ) from None
     return context

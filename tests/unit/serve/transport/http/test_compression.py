@@ -85,7 +85,7 @@ def test_inflate_takes_deflate_without_its_header():
 def test_inflate_stops_at_the_cap(coding):
     bomb = deflate([bytes(10_000_000)], coding)
     assert len(inflate(bomb, coding, 10_000_000)) == 10_000_000
-    with pytest.raises(TooLarge, match="--http-max-body-bytes"):
+    with pytest.raises(TooLarge, match="--max-body-bytes"):
         inflate(bomb, coding, 9_999_999)
 
 

@@ -85,7 +85,7 @@ async def test_content_length_may_have_leading_zeros_and_spaces(wire):
 async def test_declared_body_over_the_limit_is_refused_unread(connect):
     wire = connect(max_body_bytes=1000)
     wire.send(post(b"", length=1001))
-    assert "--http-max-body-bytes" in refused(wire, 413, Code.TOO_LARGE)
+    assert "--max-body-bytes" in refused(wire, 413, Code.TOO_LARGE)
 
 
 async def test_body_over_the_limit_has_tritons_status_when_compatible(connect):
@@ -162,7 +162,7 @@ async def test_bytes_in_flight_over_the_limit_are_refused(connect, held):
     held.answer(0)
     await settle()
     assert wire.replies[-1].headers["retry-after"] == "1"
-    assert "--http-max-inflight-bytes" in refused(wire, 503, Code.UNAVAILABLE)
+    assert "--max-inflight-bytes" in refused(wire, 503, Code.UNAVAILABLE)
 
 
 async def test_large_body_is_refused_at_once_when_it_cannot_fit(connect):
@@ -189,7 +189,7 @@ async def test_slow_headers_time_out(connect):
         wire.advance_s(1)
     assert not wire.transport.written
     wire.advance_s(1)
-    assert "--http-header-timeout-s" in refused(wire, 408, Code.DEADLINE_EXCEEDED)
+    assert "--header-timeout" in refused(wire, 408, Code.DEADLINE_EXCEEDED)
 
 
 @pytest.mark.parametrize("length", [1000, 1_000_000])

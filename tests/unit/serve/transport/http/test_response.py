@@ -20,7 +20,7 @@ def test_head_of_an_unlisted_status_has_a_reason():
 def test_refusal_of_a_connection_is_a_whole_answer():
     (reply,) = parse_replies(REFUSED)
     assert (reply.status, reply.headers["connection"]) == (503, "close")
-    assert "--http-max-connections" in reply.json["error"]
+    assert "--max-connections" in reply.json["error"]
 
 
 def test_error_body_survives_what_is_not_unicode():

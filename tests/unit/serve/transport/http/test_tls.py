@@ -14,7 +14,7 @@ def test_tls_context_is_for_1_2_and_later():
 
 
 def test_tls_context_names_the_missing_file(tmp_path):
-    with pytest.raises(OSError, match=r"--http-tls-key .*none\.pem: No such file"):
+    with pytest.raises(OSError, match=r"--tls-key .*none\.pem: No such file"):
         tls_context(CERT, tmp_path / "none.pem")
 
 

@@ -1,0 +1,75 @@
+"""Where a run took place, and how much others used the machine meanwhile."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import resource
+import time
+from pathlib import Path
+
+import psutil
+
+__all__ = ["ForeignLoad", "cores", "facts"]
+
+PACKAGES = ("penstock", "onnxruntime", "uvloop", "httptools", "orjson", "msgspec", "numpy")
+
+
+def cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def facts() -> dict[str, object]:
+    """What someone needs to know to compare two runs."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": cores(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "load_average": [round(value, 2) for value in os.getloadavg()],
+    }
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+class ForeignLoad:
+    """The share of the machine that neither we nor our children used, over an interval.
+
+    Child processes count once they have been waited for; servers that still run are told apart
+    by their own CPU, handed to ``share``.
+    """
+
+    def __init__(self) -> None:
+        self._start_s = time.perf_counter()
+        self._busy_s = _busy_s()
+        self._own_s = _own_s()
+
+    def share(self, servers_cpu_s: float) -> float:
+        """Between 0 and 1, since this object was made; a hundredth of a second is the grain."""
+        elapsed_s = time.perf_counter() - self._start_s
+        own_s = _own_s() - self._own_s + servers_cpu_s
+        foreign_s = _busy_s() - self._busy_s - own_s
+        return max(0.0, foreign_s / (elapsed_s * (os.cpu_count() or 1)))
+
+
+def _busy_s() -> float:
+    """CPU used on the whole machine since it started, time stolen by the host included."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system + times.irq + times.softirq + times.steal)
+
+
+def _own_s() -> float:
+    used = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        usage = resource.getrusage(who)
+        used += usage.ru_utime + usage.ru_stime
+    return used

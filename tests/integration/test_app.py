@@ -1,0 +1,294 @@
+"""The ``penstock`` command as its users run it: a process, its signals, its exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import onnx_models
+from tests.support.triton_repository import write
+
+PENSTOCK = str(Path(sys.executable).with_name("penstock"))
+PATIENCE_S = 60
+
+SLOW_MODEL = """
+import time
+from pathlib import Path
+
+class Model:
+    def load(self, context):
+        self.signs = Path(context.parameters["signs"])
+
+    def predict(self, inputs):
+        if (inputs["x"] == 99).any():
+            (self.signs / "entered").touch()
+            while not (self.signs / "go").exists():
+                time.sleep(0.005)
+        return {"y": inputs["x"]}
+"""
+
+SLOW_SETTINGS = """
+inputs: {{x: {{datatype: FP32, shape: [-1, 1]}}}}
+outputs: {{y: {{datatype: FP32, shape: [-1, 1]}}}}
+parameters: {{signs: "{signs}"}}
+"""
+
+
+class Server:
+    """``penstock serve`` on free ports; what it logs is read as it comes."""
+
+    def __init__(self, repository: Path, *flags: str) -> None:
+        ports = [f"--{name}-port=0" for name in ("http", "grpc", "admin")]
+        command = [PENSTOCK, "serve", str(repository), "--host=127.0.0.1", *ports, *flags]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.lines: list[str] = []
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._news:
+                self.lines.append(line)
+                self._news.notify_all()
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """The first logged line that matches."""
+        found: list[re.Match[str]] = []
+
+        def seen() -> bool:
+            found.extend(match for line in self.lines if (match := re.search(pattern, line)))
+            return bool(found)
+
+        with self._news:
+            assert self._news.wait_for(seen, PATIENCE_S), f"no {pattern!r} in {self.lines}"
+        return found[0]
+
+    def http(self) -> str:
+        return f"http://{self.wait_for(r'serving HTTP on ([0-9.]+:[0-9]+)')[1]}"
+
+    def exit_code(self) -> int:
+        code = self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        return code
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join(PATIENCE_S)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """An MLP, and a model that holds a request of 99 until the file ``go`` is there."""
+    root = tmp_path / "models"
+    onnx_models.mlp(root / "mlp/1/model.onnx")
+    write(root, "slow/1/model.py", SLOW_MODEL)
+    write(root, "slow/model.yaml", SLOW_SETTINGS.format(signs=tmp_path))
+    return root
+
+
+@pytest.fixture
+def servers() -> Iterator[list[Server]]:
+    servers: list[Server] = []
+    yield servers
+    for server in servers:
+        server.close()
+
+
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as reply:
+        return json.load(reply)
+
+
+def infer(address: str, model: str, shape: list[int], data: list[float]) -> Any:
+    tensor = {"name": "x", "datatype": "FP32", "shape": shape, "data": data}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    with urllib.request.urlopen(
+        f"{address}/v2/models/{model}/infer", body, timeout=PATIENCE_S
+    ) as reply:
+        return json.load(reply)["outputs"][0]["data"]
+
+
+def wait_for_file(path: Path) -> None:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while not path.exists():
+        assert time.monotonic() < give_up_s, f"{path.name} did not appear"
+        time.sleep(0.005)
+
+
+def penstock(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PENSTOCK, *arguments], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+
+
+# serve
+
+
+def test_serve_says_where_it_listens_and_answers_there(
+    repository: Path, servers: list[Server]
+) -> None:
+    servers.append(server := Server(repository))
+    address = server.http()
+    pattern = r"HTTP on 127\.0\.0\.1:\d+, gRPC on 127\.0\.0\.1:\d+, admin on 127\.0\.0\.1:\d+"
+    server.wait_for(pattern)
+    assert get(f"{address}/v2/health/ready") == {"ready": True}
+    assert len(infer(address, "mlp", [1, 30], [0.0] * 30)) == 1
+    server.process.send_signal(signal.SIGTERM)
+    assert server.exit_code() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_answers_what_it_accepted_before_it_ends(
+    repository: Path, servers: list[Server], tmp_path: Path, number: signal.Signals
+) -> None:
+    servers.append(server := Server(repository))
+    address = server.http()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(infer, address, "slow", [1, 1], [99.0])
+        wait_for_file(tmp_path / "entered")
+        server.process.send_signal(number)
+        server.wait_for("draining")
+        assert server.process.poll() is None
+        with pytest.raises(urllib.error.URLError):  # refused, or told that it is not ready
+            get(f"{address}/v2/health/ready")
+        (tmp_path / "go").touch()
+        assert answer.result(PATIENCE_S) == [99.0]
+    assert server.exit_code() == 0
+
+
+def test_serve_ends_at_once_when_it_is_told_twice(
+    repository: Path, servers: list[Server], tmp_path: Path
+) -> None:
+    servers.append(server := Server(repository))
+    address = server.http()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(infer, address, "slow", [1, 1], [99.0])
+        wait_for_file(tmp_path / "entered")
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for("draining")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.exit_code() == 130
+        with pytest.raises(OSError):
+            answer.result(PATIENCE_S)
+
+
+def test_serve_ends_in_time_when_a_model_hangs(
+    repository: Path, servers: list[Server], tmp_path: Path
+) -> None:
+    servers.append(server := Server(repository, "--drain-timeout=0.2"))
+    address = server.http()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(infer, address, "slow", [1, 1], [99.0])
+        wait_for_file(tmp_path / "entered")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.exit_code() == 0
+        with pytest.raises(OSError):
+            answer.result(PATIENCE_S)
+
+
+@pytest.mark.parametrize("flag", ["--http-port", "--grpc-port", "--admin-port"])
+def test_serve_names_the_flag_when_a_port_is_taken(
+    repository: Path, servers: list[Server], flag: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        servers.append(server := Server(repository, f"{flag}={port}"))
+        assert server.exit_code() == 2
+    text = "".join(server.lines)
+    assert str(port) in text
+    assert flag in text
+    assert "Traceback" not in text
+
+
+def test_serve_says_what_is_wrong_when_there_is_no_repository(
+    tmp_path: Path, servers: list[Server]
+) -> None:
+    servers.append(server := Server(tmp_path / "nowhere"))
+    assert server.exit_code() == 2
+    assert "nowhere" in "".join(server.lines)
+
+
+def test_serve_goes_on_with_the_good_models_and_ends_when_strict(
+    repository: Path, servers: list[Server]
+) -> None:
+    write(repository, "broken/1/model.onnx", "this is no graph")
+    servers.append(lenient := Server(repository))
+    assert len(infer(lenient.http(), "mlp", [1, 30], [0.0] * 30)) == 1
+    servers.append(strict := Server(repository, "--strict"))
+    assert strict.exit_code() == 1
+    strict.wait_for("model 'broken' version 1 is not served")
+
+
+def test_serve_logs_json_that_parses(repository: Path, servers: list[Server]) -> None:
+    write(repository, "broken/1/model.onnx", "this is no graph")
+    servers.append(server := Server(repository, "--log-format=json", "--access-log"))
+    address = server.http()
+    infer(address, "mlp", [1, 30], [0.0] * 30)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.exit_code() == 0
+    events = [json.loads(line) for line in server.lines]
+    assert all({"time", "level", "logger", "message"} <= event.keys() for event in events)
+    (access,) = [event for event in events if event["logger"] == "penstock.access"]
+    assert (access["model"], access["status"], access["protocol"]) == ("mlp", "ok", "http")
+
+
+# check and init
+
+
+def test_check_names_file_field_and_remedy(repository: Path) -> None:
+    write(repository, "wrong/model.yaml", "batching: {max_batch_size: -3}\n")
+    onnx_models.mlp(repository / "wrong/1/model.onnx")
+    done = penstock("check", str(repository))
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert "wrong/model.yaml" in line
+    assert "batching.max_batch_size" in line
+    assert line.endswith(")"), "the remedy stands at the end"
+    assert "ok   mlp/1" in done.stdout
+
+
+def test_check_prints_json_for_scripts(repository: Path) -> None:
+    done = penstock("check", str(repository), "--json")
+    assert done.returncode == 0
+    assert {finding["model"] for finding in json.loads(done.stdout)} == {"mlp", "slow"}
+
+
+def test_init_makes_a_model_that_check_accepts(tmp_path: Path) -> None:
+    source = onnx_models.mlp(tmp_path / "fraud.onnx")
+    made = penstock("init", "fraud", "--from", str(source), "--repo", str(tmp_path / "new"))
+    assert made.returncode == 0, made.stderr
+    assert penstock("check", str(tmp_path / "new")).returncode == 0
+    again = penstock("init", "fraud", "--from", str(source), "--repo", str(tmp_path / "new"))
+    assert again.returncode == 2
+    assert "fraud" in again.stderr
+
+
+# imports
+
+
+@pytest.mark.parametrize("module", ["serve", "serve.app", "serve.cli"])
+def test_import_loads_no_runtime(module: str) -> None:
+    heavy = "{'ray', 'torch', 'onnxruntime', 'onnx', 'tensorrt'}"
+    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
