@@ -73,13 +73,8 @@ class Server:
         return sum(_status_bytes(pid, "VmRSS") for pid in self._tree())
 
     def peak_rss_bytes(self) -> int:
-        """Most memory resident at once since ``reset_peak``."""
+        """Most memory resident at once so far."""
         return sum(_status_bytes(pid, "VmHWM") for pid in self._tree())
-
-    def reset_peak(self) -> None:
-        """Forget the peak: from now on it is counted anew."""
-        for pid in self._tree():
-            Path(f"/proc/{pid}/clear_refs").write_text("5")
 
     def stop(self) -> int:
         """SIGTERM, then SIGKILL if that does not help; returns the exit status."""

@@ -91,9 +91,7 @@ async def serve(model: Path, port: int) -> None:
     """Listen until the process is ended."""
     loop = asyncio.get_running_loop()
     batcher = TurnBatcher(model, loop)
-    server = await loop.create_server(
-        lambda: Connection(batcher), "127.0.0.1", port, backlog=4096
-    )
+    server = await loop.create_server(lambda: Connection(batcher), "127.0.0.1", port, backlog=4096)
     gc.collect()
     gc.freeze()
     await server.serve_forever()

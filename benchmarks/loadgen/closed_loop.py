@@ -26,9 +26,7 @@ class Generator:
 
     async def run(self) -> LoadResult:
         """Run for the time asked; answers that come later are not counted."""
-        connections = [
-            await connect(self, self._spec.port) for _ in range(self._spec.connections)
-        ]
+        connections = [await connect(self, self._spec.port) for _ in range(self._spec.connections)]
         start_s = time.perf_counter()
         self._end_s = start_s + self._spec.duration_s
         for connection in connections:
@@ -52,9 +50,7 @@ class Generator:
         self._sent_s.append(time.perf_counter())
         connection.send(len(self._sent_s) - 1)
 
-    def answered(
-        self, connection: Connection, number: int, status: int, retry_after: bool
-    ) -> None:
+    def answered(self, connection: Connection, number: int, status: int, retry_after: bool) -> None:
         """See ``Owner.answered``."""
         now_s = time.perf_counter()
         if 200 <= status < 300:

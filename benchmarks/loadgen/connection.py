@@ -17,9 +17,7 @@ class Owner(Protocol):
 
     request: bytes
 
-    def answered(
-        self, connection: Connection, number: int, status: int, retry_after: bool
-    ) -> None:
+    def answered(self, connection: Connection, number: int, status: int, retry_after: bool) -> None:
         """Request ``number`` is answered and the connection is free."""
 
     def lost(self, connection: Connection, number: int) -> None:

@@ -39,6 +39,8 @@ class Generator:
         self._backlog: deque[int] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._zero_s = 0.0
+        self._sent = asyncio.Event()
+        self._finished = asyncio.Event()
         self._closing = False
 
     async def run(self) -> OpenResult:
@@ -48,12 +50,10 @@ class Generator:
             self._idle.append(await connect(self, self._spec.port))
         cpu_start = time.process_time()
         self._zero_s = time.perf_counter() + LEAD_S
-        self._sent = loop.create_future()
         loop.call_later(LEAD_S, self._tick)
-        await self._sent
-        give_up_s = time.perf_counter() + self._spec.grace_s
-        while self._outstanding and time.perf_counter() < give_up_s:
-            await asyncio.sleep(0.01)
+        await self._sent.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._finished.wait(), self._spec.grace_s)
         cpu_s = time.process_time() - cpu_start
         self._closing = True
         for connection in self._idle:
@@ -77,11 +77,10 @@ class Generator:
         if number < count:
             asyncio.get_running_loop().call_later(TICK_S, self._tick)
         else:
-            self._sent.set_result(None)
+            self._sent.set()
+            self._check_finished()
 
-    def answered(
-        self, connection: Connection, number: int, status: int, retry_after: bool
-    ) -> None:
+    def answered(self, connection: Connection, number: int, status: int, retry_after: bool) -> None:
         """See ``Owner.answered``."""
         self._record(number, status, retry_after)
         self._use(connection)
@@ -103,6 +102,11 @@ class Generator:
         if status == 503 and not retry_after:
             self._outcomes.without_hint.append(number)
         self._outstanding -= 1
+        self._check_finished()
+
+    def _check_finished(self) -> None:
+        if not self._outstanding and self._next == len(self._due):
+            self._finished.set()
 
     def _use(self, connection: Connection) -> None:
         if self._backlog:

@@ -41,10 +41,7 @@ def run(context: Context) -> Result:
         for connections in CONNECTIONS:
             context.say(f"{NAME}: {connections} connections")
             taken = interleave(
-                {
-                    one.name: _round(context, one, payload, connections)
-                    for one in (floor, server)
-                },
+                {one.name: _round(context, one, payload, connections) for one in (floor, server)},
                 context.rounds,
             )
             details[f"connections_{connections}"] = samples_json(taken)

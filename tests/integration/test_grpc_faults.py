@@ -7,7 +7,7 @@ import contextlib
 import gc
 import os
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Model:
 
     def predict(self, inputs):
         if (inputs["x"] == 7).any():
-            with open(self.gate) as gate:  # a FIFO: blocks until the test opens and closes it
+            with open(self.gate) as gate:  # a FIFO: blocks until the test has opened and closed it
                 gate.read()
         if (inputs["x"] == -1).any():
             raise ValueError("minus one is not liked")
@@ -84,15 +84,28 @@ def stub(channel: grpc.aio.Channel) -> Any:
     return service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
 
+class Gate:
+    """The FIFO that the gated model reads when its input is ``HELD``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+
+    async def reached(self) -> None:
+        """Wait until the model stands at the gate."""
+        self._fd = await asyncio.to_thread(os.open, self._path, os.O_WRONLY)
+
+    def open(self) -> None:
+        """Let the model through."""
+        os.close(self._fd)
+
+
 @pytest.fixture
-def open_gate(repository: Path) -> Callable[[], None]:
-    """Wait until the gated model stands at its gate, and let it through; blocks."""
-
-    def open_and_close() -> None:
-        with open(repository / "gated" / "1" / "gate", "w"):
-            pass
-
-    return open_and_close
+def gate(app: App, repository: Path) -> Iterator[Gate]:
+    path = repository / "gated" / "1" / "gate"
+    yield Gate(path)
+    # Whoever still stands on either side of it, after a failed test, is let through.
+    os.close(os.open(path, os.O_RDWR))
 
 
 def gated(values: tuple[float, float], request_id: str = "") -> Any:
@@ -173,17 +186,15 @@ async def test_unknown_model_is_not_found(stub: Any) -> None:
     )
 
 
-async def test_cancelled_call_leaves_its_neighbours_their_answers(
-    stub: Any, open_gate: Callable[[], None]
-) -> None:
+async def test_cancelled_call_leaves_its_neighbours_their_answers(stub: Any, gate: Gate) -> None:
     running = stub.ModelInfer(gated(HELD))
-    await live(stub)
+    await gate.reached()
     waiting = [stub.ModelInfer(gated((index, -2.0), str(index))) for index in range(6)]
     await live(stub)
     waiting[2].cancel()
     waiting[5].cancel()
     await live(stub)
-    await asyncio.to_thread(open_gate)
+    gate.open()
     assert output(await running) == [14.0, 14.0]
     for index in (0, 1, 3, 4):
         reply = await waiting[index]
@@ -191,12 +202,12 @@ async def test_cancelled_call_leaves_its_neighbours_their_answers(
 
 
 async def test_call_cancelled_while_it_runs_leaves_the_model_usable(
-    app: App, stub: Any, open_gate: Callable[[], None]
+    app: App, stub: Any, gate: Gate
 ) -> None:
     running = stub.ModelInfer(gated(HELD))
-    await live(stub)
+    await gate.reached()
     running.cancel()
-    await asyncio.to_thread(open_gate)
+    gate.open()
     assert output(await stub.ModelInfer(gated((1.0, 2.0)))) == [2.0, 4.0]
 
 
@@ -206,31 +217,27 @@ async def test_model_that_raises_answers_only_its_own_batch(stub: Any) -> None:
     assert output(await stub.ModelInfer(gated((1.0, 0.0)))) == [2.0, 0.0]
 
 
-async def test_deadline_ends_the_call_and_nothing_else(
-    stub: Any, open_gate: Callable[[], None]
-) -> None:
+async def test_deadline_ends_the_call_and_nothing_else(stub: Any, gate: Gate) -> None:
     running = stub.ModelInfer(gated(HELD))
-    await live(stub)
+    await gate.reached()
     late = stub.ModelInfer(gated((1.0, 1.0)), timeout=0.2)
     waiting = stub.ModelInfer(gated((2.0, 2.0)))
     assert (await status_of(late))[0] in (StatusCode.DEADLINE_EXCEEDED, StatusCode.UNAVAILABLE)
-    await asyncio.to_thread(open_gate)
+    gate.open()
     assert output(await running) == [14.0, 14.0]
     assert output(await waiting) == [4.0, 4.0]
 
 
-async def test_client_that_hangs_up_leaves_nothing(
-    address: str, stub: Any, open_gate: Callable[[], None]
-) -> None:
+async def test_client_that_hangs_up_leaves_nothing(address: str, stub: Any, gate: Gate) -> None:
     async with grpc.aio.insecure_channel(address) as doomed:
         other = service_pb2_grpc.GRPCInferenceServiceStub(doomed)
         unary = other.ModelInfer(gated(HELD))
-        await live(other)
+        await gate.reached()
         stream = other.ModelStreamInfer(iter([gated((1.0, 1.0)) for _ in range(100)]))
         await live(other)
     await settle(unary)
     await settle(stream.read())
-    await asyncio.to_thread(open_gate)
+    gate.open()
     assert output(await stub.ModelInfer(gated((1.0, 2.0)))) == [2.0, 4.0]
 
 
@@ -293,7 +300,7 @@ async def test_connection_that_speaks_no_grpc_costs_nobody_else(
 
 
 async def test_drain_answers_what_was_accepted_and_ends_idle_streams(
-    app: App, stub: Any, open_gate: Callable[[], None]
+    app: App, stub: Any, gate: Gate
 ) -> None:
     forever = asyncio.Event()
 
@@ -302,11 +309,11 @@ async def test_drain_answers_what_was_accepted_and_ends_idle_streams(
         await forever.wait()
 
     running = stub.ModelInfer(gated(HELD))
-    await live(stub)
+    await gate.reached()
     stream = stub.ModelStreamInfer(requests())
     await live(stub)
     drain = asyncio.create_task(app.drain())
-    await asyncio.to_thread(open_gate)
+    gate.open()
     assert output(await running) == [14.0, 14.0]
     assert output((await stream.read()).infer_response) == [6.0, 6.0]
     with pytest.raises(grpc.aio.AioRpcError, match="the server is stopping"):

@@ -73,8 +73,14 @@ class StreamInfer:
         started: asyncio.Queue[_Started | _Refused | None] = asyncio.Queue()
         window = asyncio.Semaphore(MAX_IN_FLIGHT)
         reader = asyncio.create_task(self._read(messages, caller, started, window))
+
         # Not the reader's own last act: a task that is cancelled before its first step has none.
-        reader.add_done_callback(lambda _: started.put_nowait(None))
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled():
+                task.exception()  # seen, should this call be gone too
+            started.put_nowait(None)
+
+        reader.add_done_callback(ended)
         self._readers.add(reader)
         if self._stopping.is_set():
             reader.cancel()
@@ -82,7 +88,7 @@ class StreamInfer:
             while (entry := await started.get()) is not None:
                 await context.write(await self._answer(entry, caller, context))
                 window.release()
-            if reader.cancelled():
+            if reader.cancelled() and self._stopping.is_set():
                 error = NotReady("the server is stopping, open the stream again elsewhere")
                 await self._failures.abort(context, error)
             reader.result()

@@ -22,6 +22,7 @@ MAX_PENDING = 64  # pipelined requests that are worked on at once
 MAX_HELD_BYTES = 64 * 1024  # answers that are held back to be sent together
 MAX_REFUSED = 256  # connections beyond the limit that are told so; further ones are just closed
 LINGER_NS = 2 * NS_PER_S
+DRAIN_IDLE_NS = NS_PER_S
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -90,8 +91,6 @@ class Connection(asyncio.Protocol):
             context.count_error(Code.UNAVAILABLE, "")
             self._transport.write(REFUSED)
             self._finish(lingers=True)
-        elif context.draining:
-            self._close()
 
     def data_received(self, data: bytes) -> None:
         """Read on; whatever is wrong with the input is answered, never raised."""
@@ -185,7 +184,9 @@ class Connection(asyncio.Protocol):
             # The only one, as it is for every client that does not pipeline.
             pending.clear()
             exchange.release()
-            self._transport.write(answer)
+            self._held.append(answer)
+            self._held_bytes += len(answer)
+            self._flush_soon()
         elif not self._send_ready():
             return
         if self._waiting or self._read_paused:
@@ -211,19 +212,24 @@ class Connection(asyncio.Protocol):
                 return False
         # Answers of one turn of the loop leave in one system call, unless they pile up.
         if self._held_bytes < MAX_HELD_BYTES and (self._feeding or pending):
-            if not self._feeding and not self._flush_due:
-                self._flush_due = True
-                self._context.loop.call_soon(self._flush_later)
+            if not self._feeding:
+                self._flush_soon()
         else:
             self._flush()
         return True
 
-    def _flush_later(self) -> None:
+    def _flush_soon(self) -> None:
+        if not self._flush_due:
+            self._flush_due = True
+            self._context.flush_later(self)
+
+    def flush(self) -> None:
+        """Write the answers that are held."""
         self._flush_due = False
         self._flush()
 
     def _flush(self) -> None:
-        if self._state >= LINGERING:
+        if self._state >= LINGERING or self._transport.is_closing():
             return
         reader = self._reader
         if reader.continue_due and not self._pending and not self._waiting:
@@ -254,7 +260,7 @@ class Connection(asyncio.Protocol):
 
     def _regulate(self) -> None:
         """Read from the socket exactly while there is room for what comes."""
-        if self._state >= LINGERING:
+        if self._state >= LINGERING or self._transport.is_closing():
             return
         full = self._write_paused or bool(self._waiting)
         if full and not self._read_paused:
@@ -267,6 +273,8 @@ class Connection(asyncio.Protocol):
     def _switch(self, protocol: asyncio.BaseProtocol) -> None:
         """Have ``protocol`` receive what comes; transports look at it when reading starts."""
         transport = self._transport
+        if transport.is_closing():  # by itself, after an error; connection_lost is on its way
+            return
         transport.pause_reading()
         transport.set_protocol(protocol)
         if not self._read_paused:
@@ -287,14 +295,15 @@ class Connection(asyncio.Protocol):
     def _finish(self, *, lingers: bool) -> None:
         """Close once what was written has left."""
         self._withdraw()
-        if not lingers or not self._transport.can_write_eof():
+        transport = self._transport
+        if not lingers or transport.is_closing() or not transport.can_write_eof():
             self._close()
             return
         self._enter(LINGERING)
-        self._transport.write_eof()
+        transport.write_eof()
         if self._read_paused:
             self._read_paused = False
-            self._transport.resume_reading()
+            transport.resume_reading()
 
     def _close(self) -> None:
         self._withdraw()
@@ -316,9 +325,9 @@ class Connection(asyncio.Protocol):
     # The server's calls
 
     def drain(self) -> None:
-        """Close if nothing is under way."""
+        """Close if nothing is under way; a first request may be, unseen, for a moment yet."""
         idle = self._reader.phase == IDLE and not self._pending and not self._waiting
-        if self._state == OPEN and idle and not self._feeding:
+        if self._state == OPEN and idle and not self._reader.fresh and not self._feeding:
             self._flush()
             self._close()
 
@@ -353,7 +362,7 @@ class Connection(asyncio.Protocol):
         if reader.phase == IDLE:
             if self._pending:
                 reader.since_ns = now_ns
-            elif waited_ns > context.idle_timeout_ns:
+            elif waited_ns > (DRAIN_IDLE_NS if context.draining else context.idle_timeout_ns):
                 self._close()
         elif reader.phase == HEAD:
             if waited_ns > context.header_timeout_ns:

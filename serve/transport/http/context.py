@@ -26,10 +26,13 @@ class Peer(Protocol):
         """Enforce the time-outs."""
 
     def drain(self) -> None:
-        """Close now if nothing is under way, else once what is has been answered."""
+        """Close soon if nothing is under way, else once what is has been answered."""
 
     def abort(self) -> None:
         """Close at once and withdraw what is under way."""
+
+    def flush(self) -> None:
+        """Write the answers that are held."""
 
 
 class Context:
@@ -42,6 +45,7 @@ class Context:
         "count_error",
         "draining",
         "empty",
+        "flush_due",
         "header_timeout_ns",
         "idle_timeout_ns",
         "inflight_bytes",
@@ -89,6 +93,7 @@ class Context:
         self.empty.set()
         self.inflight_bytes = 0
         self.draining = False
+        self.flush_due: list[Peer] = []
 
     def add(self, connection: Peer) -> None:
         """A connection was accepted."""
@@ -100,6 +105,21 @@ class Context:
         self.connections.discard(connection)
         if not self.connections:
             self.empty.set()
+
+    def flush_later(self, connection: Peer) -> None:
+        """Write a connection's answers together with those of all others of this turn.
+
+        Written back to back, they wake the clients once. With the work of a request between two
+        writes, the other side goes to sleep in between, and waking it costs more than the write.
+        """
+        if not self.flush_due:
+            self.loop.call_soon(self._flush_all)
+        self.flush_due.append(connection)
+
+    def _flush_all(self) -> None:
+        due, self.flush_due = self.flush_due, []
+        for connection in due:
+            connection.flush()
 
     def too_many_bytes(self) -> Overloaded:
         """The refusal of a body that does not fit beside those already held."""

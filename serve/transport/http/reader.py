@@ -100,6 +100,11 @@ class RequestReader:
         self._shaped = False
         self._upgrade_bytes = 0
 
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing of any request has been received."""
+        return self._received_ns == 0
+
     def feed(self, data: Buffer) -> None:
         """Take in what was received.
 

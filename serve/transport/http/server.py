@@ -23,6 +23,7 @@ __all__ = ["HttpServer", "create_http_server", "error_counter"]
 
 BACKLOG = 4096
 SWEEP_S = 1.0
+LAST_CALL_S = 0.05
 WORKERS = 2  # threads that compress and decompress large bodies
 
 
@@ -49,6 +50,8 @@ class HttpServer:
         self._listener: asyncio.Server | None = None
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="penstock-http")
         self._sweep_timer: asyncio.TimerHandle | None = None
+        self._last_call: asyncio.TimerHandle | None = None
+        self._deaf = asyncio.Event()  # no longer listening
         self._port = settings.port
 
     async def start(self) -> None:
@@ -129,17 +132,30 @@ class HttpServer:
         self.sweep()
 
     def begin_drain(self) -> None:
-        """Take no new connection, close idle ones, and the others after their next answer."""
+        """Take no new connection, close idle ones, and the others after their next answer.
+
+        Connections that are on their way already are still taken for ``LAST_CALL_S``: a client
+        that connects just then would otherwise be reset.
+        """
+        context = self._context
+        if context is None or context.draining:
+            return
+        context.draining = True
+        for connection in tuple(context.connections):
+            connection.drain()
+        self._last_call = context.loop.call_later(LAST_CALL_S, self._stop_listening)
+
+    def _stop_listening(self) -> None:
+        if self._last_call is not None:
+            self._last_call.cancel()
         if self._listener is not None:
             self._listener.close()
-        if self._context is not None and not self._context.draining:
-            self._context.draining = True
-            for connection in tuple(self._context.connections):
-                connection.drain()
+        self._deaf.set()
 
     async def drained(self) -> None:
-        """Wait until no connection is open."""
+        """Wait, after ``begin_drain``, until no connection is open and none can come."""
         if self._context is not None:
+            await self._deaf.wait()
             await self._context.empty.wait()
 
     async def stop(self, timeout_s: float) -> None:
@@ -148,6 +164,7 @@ class HttpServer:
         try:
             await asyncio.wait_for(self.drained(), timeout_s)
         except TimeoutError:
+            self._stop_listening()
             if self._context is not None:
                 for connection in tuple(self._context.connections):
                     connection.abort()

@@ -62,7 +62,9 @@ async def test_accepted_calls_are_answered_after_stop_began(
     request, future = await plane.arrivals.get()
     server.begin_drain()
     stop = asyncio.create_task(server.stop(60))
-    assert await status_of(stub.ModelInfer(message())) is StatusCode.UNAVAILABLE
+    # What crosses the shutdown in grpc's core before a handler sees it is reset: CANCELLED.
+    refused = await status_of(stub.ModelInfer(message()))
+    assert refused in (StatusCode.UNAVAILABLE, StatusCode.CANCELLED)
     future.set_result(answer(request))
     assert (await call).id == "7"
     await stop

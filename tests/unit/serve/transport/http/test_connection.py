@@ -259,6 +259,20 @@ async def test_lost_connection_is_freed_without_the_collector(connect, held):
     assert parser_owner._receiver is None
 
 
+@pytest.mark.parametrize("request_", [post(BODY), post(BODY, Connection="close"), post(BODY) * 70])
+async def test_answer_for_a_transport_that_has_failed_goes_nowhere(connect, held, caplog, request_):
+    wire = connect(held)
+    wire.send(request_)
+    wire.transport.closed = True  # connection_lost comes in a later turn of the loop
+    for index in range(len(held.futures)):
+        held.answer(index)
+    await settle()
+    wire.hang_up()
+    assert not wire.transport.written
+    assert not caplog.records
+    assert wire.context.inflight_bytes == 0
+
+
 async def test_neighbours_are_answered_when_one_client_hangs_up(held):
     first = Wire(held)
     second = Wire(held, context=first.context)
@@ -313,6 +327,7 @@ async def test_unread_answers_stop_further_work_in_the_same_input(connect, plane
     assert len(plane.requests) < 10
     for _ in range(10):
         wire.connection.resume_writing()
+        await settle()
     assert len(wire.replies) == 10
 
 

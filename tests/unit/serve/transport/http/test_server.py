@@ -235,13 +235,12 @@ def test_drain_answers_what_was_accepted_and_closes(run):
     async def scenario():
         async with serving(plane) as server:
             idle, busy, sending = [await Client.open(server) for _ in range(3)]
+            assert (await idle.ask(get("/v2"))).status == 200
             busy.writer.write(post(BODY))
             sending.writer.write(post(BODY)[:-5])
             await until(lambda: len(plane.futures) == 1 and server.inflight_bytes > len(BODY))
             server.begin_drain()
             assert await idle.ended() == b""
-            with pytest.raises(OSError):
-                await Client.open(server)
             plane.answer(0)
             reply = await busy.reply()
             assert (reply.status, reply.headers["connection"]) == (200, "close")
@@ -251,6 +250,39 @@ def test_drain_answers_what_was_accepted_and_closes(run):
             plane.answer(1)
             assert (await sending.reply()).headers["connection"] == "close"
             assert await sending.ended() == b""
+            await server.drained()
+            with pytest.raises(OSError):
+                await Client.open(server)
+
+    run(scenario())
+
+
+def test_drain_answers_a_connection_that_was_on_its_way(run):
+    async def scenario():
+        async with serving(FakePlane()) as server:
+            sock = socket.create_connection(("127.0.0.1", server.port))
+            sock.sendall(get("/v2"))
+            server.begin_drain()  # before the loop could accept it
+            client = Client(*await asyncio.open_connection(sock=sock))
+            reply = await client.reply()
+            assert (reply.status, reply.headers["connection"]) == (200, "close")
+            assert await client.ended() == b""
+            await server.drained()
+
+    run(scenario())
+
+
+def test_drain_closes_a_connection_that_never_says_anything(run):
+    clock = FakeClock(1)
+
+    async def scenario():
+        async with serving(FakePlane(), clock) as server:
+            client = await Client.open(server)
+            await accepted(server)
+            server.begin_drain()
+            clock.advance_ms(1001)
+            server.sweep()
+            assert await client.ended() == b""
             await server.drained()
 
     run(scenario())
