@@ -30,6 +30,8 @@ class Sample:
     p99_ms: float
     cpu_us: float
     """Server CPU per answered request."""
+    user_cpu_us: float
+    """The part of it outside the kernel; coarse, so only for requests that cost much."""
     foreign_share: float
     """Part of the machine that others used meanwhile."""
     tool: str
@@ -41,7 +43,7 @@ Samples = Sequence[Sample]
 def load(context: Context, server: Server, payload: Payload, connections: int) -> Sample:
     """Load a server for one round."""
     foreign = ForeignLoad()
-    cpu_start_s = server.cpu_s()
+    cpu_start_s, user_start_s = server.cpu_s(), server.user_cpu_s()
     result = closed_loop(
         server.port,
         payload,
@@ -49,14 +51,15 @@ def load(context: Context, server: Server, payload: Payload, connections: int) -
         connections=connections,
         duration_s=context.round_s,
     )
-    cpu_s = server.cpu_s() - cpu_start_s
-    answered = result.requests - result.failed
+    cpu_s, user_s = server.cpu_s() - cpu_start_s, server.user_cpu_s() - user_start_s
+    answered = max(1, result.requests - result.failed)
     return Sample(
         ok_per_s=round(result.ok_per_s, 1),
         failed=result.failed,
         p50_ms=result.p50_ms,
         p99_ms=result.p99_ms,
-        cpu_us=round(cpu_s / max(1, answered) * 1e6, 3),
+        cpu_us=round(cpu_s / answered * 1e6, 3),
+        user_cpu_us=round(user_s / answered * 1e6, 3),
         foreign_share=round(foreign.share(cpu_s), 3),
         tool=result.tool,
     )

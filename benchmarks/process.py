@@ -68,6 +68,10 @@ class Server:
         """
         return sum(map(_cpu_ns, self._tree())) / 1e9
 
+    def user_cpu_s(self) -> float:
+        """The part of ``cpu_s`` spent outside the kernel, to a hundredth of a second."""
+        return sum(float(psutil.Process(pid).cpu_times().user) for pid in self._tree())
+
     def rss_bytes(self) -> int:
         """Memory resident now."""
         return sum(_status_bytes(pid, "VmRSS") for pid in self._tree())

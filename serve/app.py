@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -30,6 +31,7 @@ log = logging.getLogger("penstock.app")
 
 DRAIN_POLL_S = 0.02
 FORCED_EXIT = 130
+YOUNG_OBJECTS = 20_000
 
 
 class App:
@@ -77,6 +79,11 @@ class App:
             if server is not None:
                 await server.start()
         await self._controller.load_all(repository)
+        # What is loaded by now stays: the collector need not walk over it again and again. Young
+        # objects are requests, which free themselves; it is looked for cycles less often.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS, 20, 20)
         self.gateway.set_serving()
         if self._controller.failures and self._settings.strict:
             log.error("%d models failed, and --strict is set", self._controller.failures)

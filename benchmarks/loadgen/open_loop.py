@@ -56,6 +56,7 @@ class Generator:
             await asyncio.wait_for(self._finished.wait(), self._spec.grace_s)
         cpu_s = time.process_time() - cpu_start
         self._closing = True
+        await asyncio.gather(*self._tasks)
         for connection in self._idle:
             connection.close()
         return self._outcomes.sum_up(cpu_s)

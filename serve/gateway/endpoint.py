@@ -89,7 +89,10 @@ class Endpoint:
 
     def _respond(self, request: InferRequest, outputs: list[Array]) -> InferResponse:
         live = self.live
-        if request.outputs is None:
+        if request.outputs is None and len(outputs) == 1:
+            name, datatype = self._outputs[0]
+            tensors = [Tensor(name, datatype, outputs[0])]
+        elif request.outputs is None:
             tensors = [
                 Tensor(name, datatype, array)
                 for (name, datatype), array in zip(self._outputs, outputs, strict=True)

@@ -35,9 +35,12 @@ def split(entries: Sequence[Entry], outputs: list[Array]) -> list[list[Array]]:
         return [outputs]
     parts = []
     start = 0
+    only = outputs[0] if len(outputs) == 1 else None
     for entry in entries:
         stop = start + entry.rows
-        parts.append([output[start:stop] for output in outputs])
+        parts.append(
+            [only[start:stop]] if only is not None else [output[start:stop] for output in outputs]
+        )
         start = stop
     return parts
 

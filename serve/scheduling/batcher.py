@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from serve.clock import NS_PER_MS, NS_PER_S, Clock
 from serve.errors import DeadlineExceeded, NotReady, Overloaded, PenstockError
-from serve.monitoring.metrics import VersionMetrics
+from serve.monitoring.metrics import RequestSeries, VersionMetrics
 from serve.scheduling import policy
 from serve.scheduling.batch import join, split
 from serve.scheduling.cost import CostModel
@@ -30,6 +30,8 @@ __all__ = ["Batcher"]
 
 TURN_BATCHES = 4
 """Batches that one turn of the loop may start, so that inline execution leaves it air."""
+FREE_NS = 50 * NS_PER_MS
+"""Work that an idle executor clears in less needs no prediction for requests due later."""
 STALL_FACTOR = 20
 STALL_FLOOR_NS = 10 * NS_PER_S
 """A batch that runs this many times its expected time, and at least this long, has stalled."""
@@ -74,6 +76,7 @@ class Batcher:
         self._batch_number = 0
         self._closed = False
         # scheduled calls
+        self._free_rows = self._rows_within_free()
         self._dispatch_due = False
         self._dispatching = False
         self._wait_timer: asyncio.TimerHandle | None = None
@@ -90,10 +93,12 @@ class Batcher:
         if self._closed:
             raise NotReady(f"model '{self._name}' is being unloaded: retry with another version")
         queue = self._queue
-        if queue.rows or self._running:
+        if (
+            self._running
+            or queue.rows + entry.rows > self._free_rows
+            or entry.deadline_ns - now_ns < FREE_NS
+        ):
             self._admit(entry, now_ns)
-        elif entry.deadline_ns <= now_ns:
-            raise DeadlineExceeded(f"the deadline passed before model '{self._name}' was reached")
         entry.enqueued_ns = now_ns
         entry.withdraw = self._withdrawn
         queue.push(entry)
@@ -136,7 +141,17 @@ class Batcher:
 
     # admission
 
+    def _rows_within_free(self) -> int:
+        """Rows that an idle executor may have queued without a closer look at each request."""
+        limits = self._limits
+        best = policy.batch_limit(self._cost, limits)
+        budget_ns = min(FREE_NS, limits.slo_ns or FREE_NS) * policy.HEADROOM
+        batches = int(budget_ns / max(1, self._cost.batch_ns(best)))
+        return min(batches * best, limits.max_queue_rows)
+
     def _admit(self, entry: Entry, now_ns: int) -> None:
+        if entry.deadline_ns <= now_ns:
+            raise DeadlineExceeded(f"the deadline passed before model '{self._name}' was reached")
         if stalled_ns := self.stalled_ns(now_ns):
             raise NotReady(
                 f"model '{self._name}' has been running one batch for {stalled_ns / NS_PER_S:.0f} s"
@@ -266,20 +281,22 @@ class Batcher:
                 answered.append(entry)
         now_ns = self._clock()
         self._cost.observe(rows, execute_ns)
+        self._free_rows = self._rows_within_free()
         metrics.batch_rows.observe(rows)
         metrics.batches[rows].add(running.input_ns, execute_ns, now_ns - split_ns)
         metrics.rows += rows
         metrics.last_ns = now_ns
         metrics.in_flight -= len(answered)
         metrics.successes += len(answered)
+        by_series: dict[RequestSeries, list[Entry]] = {}
         for entry in answered:
-            queue_ns = running.started_ns - entry.enqueued_ns
-            total_ns = now_ns - entry.received_ns
-            metrics.queue_ns += queue_ns
-            metrics.success_ns += total_ns
-            entry.series.queue.observe(queue_ns)
-            entry.series.execute.observe(execute_ns)
-            entry.series.total.observe(total_ns)
+            by_series.setdefault(entry.series, []).append(entry)
+        for series, group in by_series.items():
+            waits = [running.started_ns - entry.enqueued_ns for entry in group]
+            metrics.queue_ns += series.queue.observe_all(waits)
+            series.execute.observe(execute_ns, len(group))
+            totals = [now_ns - entry.received_ns for entry in group]
+            metrics.success_ns += series.total.observe_all(totals)
 
     def _fail(self, entry: Entry, error: PenstockError) -> None:
         """Answer with an error, unless the entry is done already."""
