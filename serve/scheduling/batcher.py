@@ -173,15 +173,20 @@ class Batcher:
         )
 
     def _running_left_ns(self, now_ns: int) -> int:
-        """Time until a slot is free. An overdue batch is taken to need half as long again."""
-        if len(self._running) < self._limits.instances:
+        """Time until the batches that were sent leave a slot to the next one.
+
+        The first ``slots`` of them execute, the others are ready and wait for those. An overdue
+        batch is taken to need half as long again as it has run.
+        """
+        slots = self._executor.slots
+        if len(self._running) < slots:
             return 0
-        shortest = None
-        for running in self._running.values():
+        batches = list(self._running.values())
+        rests = []
+        for running in batches[:slots]:
             age = now_ns - running.started_ns
-            left = running.expected_ns - age if age < running.expected_ns else age // 2
-            shortest = left if shortest is None else min(shortest, left)
-        return shortest or 0
+            rests.append(running.expected_ns - age if age < running.expected_ns else age // 2)
+        return min(rests) + sum(running.expected_ns for running in batches[slots:]) // slots
 
     # dispatch
 
@@ -253,6 +258,10 @@ class Batcher:
 
     def _finish(self, number: int, outcome: Outcome) -> None:
         running = self._running.pop(number)
+        if len(self._running) >= self._executor.slots:
+            # The one that was made ready starts only now.
+            next_one = list(self._running.values())[self._executor.slots - 1]
+            next_one.started_ns = self._clock()
         if outcome.outputs is None:
             self._finish_failed(running, outcome)
         else:
