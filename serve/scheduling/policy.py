@@ -13,7 +13,7 @@ from serve.scheduling.cost import CostModel
 
 __all__ = ["Limits", "Load", "Refusal", "admit", "batch_limit", "wait_ns"]
 
-HEADROOM = 0.6
+HEADROOM = 0.5
 """Share of a latency budget that a prediction may fill: it is a mean, and promises are p99."""
 BATCH_SHARE = 0.4
 """Share of the latency target that one batch may take, so that waiting for it leaves room."""

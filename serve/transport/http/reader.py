@@ -15,6 +15,7 @@ from serve.transport.http.exchange import Carrier, Exchange
 from serve.transport.http.headers import (
     CONTENT_LENGTH,
     EXPECT,
+    INFERENCE_LENGTH,
     KNOWN,
     TRANSFER_ENCODING,
     UPGRADE,
@@ -197,7 +198,8 @@ class RequestReader:
             if size > LARGE_BODY_BYTES:
                 if size + context.inflight_bytes > context.max_inflight_bytes:
                     raise context.too_many_bytes()
-                self.large = LargeBody(size)
+                json_bytes = headers.get(INFERENCE_LENGTH, b"")[-20:]
+                self.large = LargeBody(size, int(json_bytes) if json_bytes.isdigit() else 0)
         if self._shaped:
             self._check_shape()
 

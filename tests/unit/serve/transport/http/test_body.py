@@ -1,5 +1,8 @@
 """The buffer of a large body."""
 
+import numpy as np
+import pytest
+
 from serve.transport.http.body import LargeBody
 
 
@@ -26,3 +29,10 @@ def test_large_body_touches_no_memory_before_bytes_arrive():
     bodies = [LargeBody(64 * 1024 * 1024) for _ in range(16)]
     assert resident_bytes() - before < 128 * 1024 * 1024
     assert len(bodies) == 16
+
+
+@pytest.mark.parametrize("json_bytes", [0, 1, 147, 64])
+def test_large_body_puts_what_follows_the_json_on_a_cache_line(json_bytes: int) -> None:
+    view = LargeBody(100_000, json_bytes).view
+    address = np.frombuffer(view, np.uint8).ctypes.data
+    assert (len(view), (address + json_bytes) % 64) == (100_000, 0)
