@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,6 +26,9 @@ app = typer.Typer(
     context_settings={"auto_envvar_prefix": "PENSTOCK", "max_content_width": 100},
     help="Serve a folder of models over HTTP and gRPC, batched, inside their SLO.",
 )
+
+HTTP, GRPC, ADMIN, OWN = HttpSettings(), GrpcSettings(), AdminSettings(), ServerSettings()
+"""The defaults of every flag."""
 
 Repo = Annotated[Path, typer.Argument(help="Model repository: a folder a model.", metavar="REPO")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
@@ -50,75 +52,74 @@ def _own(name: str) -> Any:
 )
 def serve(
     repo: Repo,
-    host: Annotated[str, typer.Option(help="Address of HTTP and gRPC.")] = "0.0.0.0",  # noqa: S104
-    http_port: Annotated[int, typer.Option(help="HTTP port; 0: any free one.")] = 8000,
-    grpc_port: Annotated[int, typer.Option(help="gRPC port; 0: any free one.")] = 8001,
-    admin_port: Annotated[int, typer.Option(help="Port of /metrics and probes.")] = 8002,
-    admin_host: Annotated[str, typer.Option(help="Address of the admin port.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address of HTTP and gRPC.")] = HTTP.host,
+    http_port: Annotated[int, typer.Option(help="HTTP port; 0: any free one.")] = HTTP.port,
+    grpc_port: Annotated[int, typer.Option(help="gRPC port; 0: any free one.")] = GRPC.port,
+    admin_port: Annotated[int, typer.Option(help="Port of /metrics and probes.")] = ADMIN.port,
+    admin_host: Annotated[str, typer.Option(help="Address of the admin port.")] = ADMIN.host,
     http: Annotated[bool, typer.Option(help="Listen for HTTP.")] = True,
     grpc: Annotated[bool, typer.Option(help="Listen for gRPC.")] = True,
-    server_name: Annotated[str, _own("name")] = "penstock",
-    strict: Annotated[bool, _own("strict")] = False,
-    triton_compat: Annotated[bool, _own("triton_compat")] = False,
-    drain_timeout: Annotated[float, _own("drain_timeout_s")] = 30.0,
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], _own("log_level")] = "info",
-    log_format: Annotated[Literal["text", "json"], _own("log_format")] = "text",
-    access_log: Annotated[bool, _own("access_log")] = False,
-    max_body_bytes: Annotated[int, _http("max_body_bytes")] = 64 * 1024 * 1024,
-    max_header_bytes: Annotated[int, _http("max_header_bytes")] = 64 * 1024,
-    max_connections: Annotated[int, _http("max_connections")] = 8192,
-    max_inflight_bytes: Annotated[int, _http("max_inflight_bytes")] = 1024 * 1024 * 1024,
-    header_timeout: Annotated[float, _http("header_timeout_s")] = 10.0,
-    body_timeout: Annotated[float, _http("body_timeout_s")] = 60.0,
-    idle_timeout: Annotated[float, _http("idle_timeout_s")] = 75.0,
-    write_timeout: Annotated[float, _http("write_timeout_s")] = 60.0,
+    server_name: Annotated[str, _own("name")] = OWN.name,
+    strict: Annotated[bool, _own("strict")] = OWN.strict,
+    triton_compat: Annotated[bool, _own("triton_compat")] = OWN.triton_compat,
+    drain_timeout: Annotated[float, _own("drain_timeout_s")] = OWN.drain_timeout_s,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], _own("log_level")
+    ] = OWN.log_level,
+    log_format: Annotated[Literal["text", "json"], _own("log_format")] = OWN.log_format,
+    access_log: Annotated[bool, _own("access_log")] = OWN.access_log,
+    max_body_bytes: Annotated[int, _http("max_body_bytes")] = HTTP.max_body_bytes,
+    max_header_bytes: Annotated[int, _http("max_header_bytes")] = HTTP.max_header_bytes,
+    max_connections: Annotated[int, _http("max_connections")] = HTTP.max_connections,
+    max_inflight_bytes: Annotated[int, _http("max_inflight_bytes")] = HTTP.max_inflight_bytes,
+    header_timeout: Annotated[float, _http("header_timeout_s")] = HTTP.header_timeout_s,
+    body_timeout: Annotated[float, _http("body_timeout_s")] = HTTP.body_timeout_s,
+    idle_timeout: Annotated[float, _http("idle_timeout_s")] = HTTP.idle_timeout_s,
+    write_timeout: Annotated[float, _http("write_timeout_s")] = HTTP.write_timeout_s,
     grpc_max_message_bytes: Annotated[
         int, typer.Option(help=_described(GrpcSettings, "max_message_bytes"))
-    ] = 2**31 - 1,
-    tls_cert: Annotated[Path | None, _http("tls_cert")] = None,
-    tls_key: Annotated[Path | None, _http("tls_key")] = None,
+    ] = GRPC.max_message_bytes,
+    tls_cert: Annotated[Path | None, _http("tls_cert")] = HTTP.tls_cert,
+    tls_key: Annotated[Path | None, _http("tls_key")] = HTTP.tls_key,
 ) -> None:
     """Serve a model repository until SIGTERM or SIGINT."""
 
-    def run() -> None:
-        settings = ServerSettings(
-            name=server_name,
-            http=HttpSettings(
-                host=host,
-                port=http_port,
-                max_body_bytes=max_body_bytes,
-                max_header_bytes=max_header_bytes,
-                max_connections=max_connections,
-                max_inflight_bytes=max_inflight_bytes,
-                header_timeout_s=header_timeout,
-                body_timeout_s=body_timeout,
-                idle_timeout_s=idle_timeout,
-                write_timeout_s=write_timeout,
-                tls_cert=tls_cert,
-                tls_key=tls_key,
-            )
-            if http
-            else None,
-            grpc=GrpcSettings(
-                host=host,
-                port=grpc_port,
-                max_message_bytes=grpc_max_message_bytes,
-                tls_cert=tls_cert,
-                tls_key=tls_key,
-            )
-            if grpc
-            else None,
-            admin=AdminSettings(host=admin_host, port=admin_port),
-            strict=strict,
-            triton_compat=triton_compat,
-            drain_timeout_s=drain_timeout,
-            log_level=log_level,
-            log_format=log_format,
-            access_log=access_log,
+    settings = ServerSettings(
+        name=server_name,
+        http=HttpSettings(
+            host=host,
+            port=http_port,
+            max_body_bytes=max_body_bytes,
+            max_header_bytes=max_header_bytes,
+            max_connections=max_connections,
+            max_inflight_bytes=max_inflight_bytes,
+            header_timeout_s=header_timeout,
+            body_timeout_s=body_timeout,
+            idle_timeout_s=idle_timeout,
+            write_timeout_s=write_timeout,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
         )
-        _run_server(repo, settings)
-
-    _with_remedy(run)
+        if http
+        else None,
+        grpc=GrpcSettings(
+            host=host,
+            port=grpc_port,
+            max_message_bytes=grpc_max_message_bytes,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+        )
+        if grpc
+        else None,
+        admin=AdminSettings(host=admin_host, port=admin_port),
+        strict=strict,
+        triton_compat=triton_compat,
+        drain_timeout_s=drain_timeout,
+        log_level=log_level,
+        log_format=log_format,
+        access_log=access_log,
+    )
+    _run_server(repo, settings)
 
 
 def _run_server(repo: Path, settings: ServerSettings) -> None:
@@ -142,19 +143,16 @@ def check(
 ) -> None:
     """Load every model without serving it, and explain what is wrong. Exit 1 if anything is."""
 
-    def run() -> None:
-        from serve.gateway.check import check_repository
+    from serve.gateway.check import check_repository
 
-        findings = check_repository(repo)
-        if as_json:
-            typer.echo(json.dumps([finding.as_dict() for finding in findings], indent=2))
-        else:
-            for finding in findings:
-                typer.echo(finding.as_text())
-        if any(finding.state != "READY" for finding in findings):
-            raise typer.Exit(1)
-
-    _with_remedy(run)
+    findings = check_repository(repo)
+    if as_json:
+        typer.echo(json.dumps([finding.as_dict() for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            typer.echo(finding.as_text())
+    if any(finding.state != "READY" for finding in findings):
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: penstock init fraud --from fraud.onnx --repo models")
@@ -165,14 +163,11 @@ def init(
 ) -> None:
     """Add a model to a repository: its folder, settings and card."""
 
-    def run() -> None:
-        from serve.repository.scaffold import create
+    from serve.repository.scaffold import create
 
-        for path in create(name, source, repo):
-            typer.echo(f"made {path}")
-        typer.echo(f"next: edit {repo / name / 'model.yaml'}, then: penstock check {repo}")
-
-    _with_remedy(run)
+    for path in create(name, source, repo):
+        typer.echo(f"made {path}")
+    typer.echo(f"next: edit {repo / name / 'model.yaml'}, then: penstock check {repo}")
 
 
 @app.command(epilog="Example: penstock schema > model.schema.json")
@@ -189,15 +184,10 @@ def version() -> None:
     typer.echo(importlib.metadata.version("penstock"))
 
 
-def _with_remedy(run: Callable[[], None]) -> None:
-    """Run a command; errors that a user can mend are one line, not a traceback."""
+def main() -> None:
+    """Entry point of the ``penstock`` command; what a user can mend is one line, no traceback."""
     try:
-        run()
+        app()
     except (PenstockError, OSError, ValueError) as error:
         typer.echo(f"penstock: {error}", err=True)
-        raise typer.Exit(2) from None
-
-
-def main() -> None:
-    """Entry point of the ``penstock`` command."""
-    sys.exit(app())
+        sys.exit(2)

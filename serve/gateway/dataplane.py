@@ -46,7 +46,11 @@ class Gateway:
         self._table = table
         self._metrics = metrics
         self._clock = clock
-        self._server_name = server_name
+        self._server_metadata = {
+            "name": server_name,
+            "version": importlib.metadata.version("penstock"),
+            "extensions": list(EXTENSIONS),
+        }
         self._epoch_offset_ns = epoch_offset_ns
         self._access_log = AccessLog(clock) if access_log else None
         self._serving = False
@@ -102,11 +106,7 @@ class Gateway:
 
     def server_metadata(self) -> Reply:
         """See ``DataPlane.server_metadata``."""
-        return {
-            "name": self._server_name,
-            "version": importlib.metadata.version("penstock"),
-            "extensions": list(EXTENSIONS),
-        }
+        return self._server_metadata
 
     def model_metadata(self, model_name: str, model_version: str) -> Reply:
         """See ``DataPlane.model_metadata``."""

@@ -31,7 +31,6 @@ class CostModel:
         self._base_ns = [max(1, profile[size]) for size in self._sizes]
         self._factors = [1.0] * len(self._sizes)
         self.efficient_rows = 1
-        self.row_ns = 0.0
         self._settle()
 
     def batch_ns(self, rows: int) -> int:
@@ -67,10 +66,10 @@ class CostModel:
         self._settle()
 
     def _settle(self) -> None:
-        """Recompute the size that gives the most rows a second, and what a row costs there."""
+        """Recompute the size that gives the most rows a second."""
         best_rows, best_ns = 1, float("inf")
         for size, base, factor in zip(self._sizes, self._base_ns, self._factors, strict=True):
             row_ns = base * factor / size
             if row_ns * WORTHWHILE < best_ns:
                 best_rows, best_ns = size, row_ns
-        self.efficient_rows, self.row_ns = best_rows, best_ns
+        self.efficient_rows = best_rows

@@ -43,7 +43,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Load:
-    """What is ahead of a new request: rows that wait, and the rest of what runs."""
+    """What is ahead of a new request: rows that wait, and the time until a slot is free."""
 
     queued_rows: int
     running: int
@@ -69,8 +69,7 @@ def predicted_ns(rows: int, load: Load, cost: CostModel, limits: Limits) -> int:
         batches, rest = divmod(waiting, best)
         work = batches * cost.batch_ns(best) + (cost.batch_ns(rest) if rest else 0)
         work //= limits.instances
-    left = load.running_left_ns if load.running >= limits.instances else 0
-    return left + work
+    return load.running_left_ns + work
 
 
 def admit(
