@@ -1,0 +1,1 @@
+"""Gates: what a measurement must keep, how that is decided, and the files that say so."""
