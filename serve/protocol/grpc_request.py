@@ -11,7 +11,7 @@ from tritonclient.grpc import service_pb2
 from serve.errors import InvalidRequest
 from serve.protocol.binary_data import array_from_bytes
 from serve.protocol.grpc_contents import array_from_contents
-from serve.protocol.grpc_wire import split_raw_inputs
+from serve.protocol.grpc_wire import WireError, split_raw_inputs, texts
 from serve.protocol.parameters import (
     check_request_parameters,
     check_tensor_parameters,
@@ -26,7 +26,12 @@ __all__ = ["decode", "peek"]
 MAX_TENSORS = 4096
 """Most inputs, requested outputs or parameters: each costs far more than its bytes on the wire."""
 
+MAX_FIELDS = 4 * MAX_TENSORS + 64
+"""Most fields of a message: as many inputs, their contents, outputs and parameters as may be."""
+
 _SPLIT_FROM_BYTES = 32 * 1024
+_NO_MESSAGE = "the message is not a valid inference.ModelInferRequest"
+_MODEL_NAME, _ID = 1, 3
 _ModelInferRequest = service_pb2.ModelInferRequest
 
 
@@ -37,19 +42,18 @@ def decode(data: bytes) -> InferRequest:
         InvalidRequest: not such a message, or one that breaks the protocol.
         Unsupported: a tensor in shared memory.
     """
-    raw: Sequence[bytes | memoryview] = ()
-    split = None
-    if len(data) >= _SPLIT_FROM_BYTES:
-        split = split_raw_inputs(data, max_fields=3 * MAX_TENSORS)
+    raw: Sequence[bytes | memoryview]
     try:
-        if split is None:
+        if len(data) < _SPLIT_FROM_BYTES:
             message = _ModelInferRequest.FromString(data)
             raw = message.raw_input_contents
         else:
-            message = _ModelInferRequest.FromString(split[0])
-            raw = split[1]
+            head, raw = split_raw_inputs(data, MAX_FIELDS)
+            message = _ModelInferRequest.FromString(head)
+    except WireError as error:
+        raise InvalidRequest(f"{_NO_MESSAGE}: {error}") from None
     except DecodeError:
-        raise InvalidRequest("the message is not a valid inference.ModelInferRequest") from None
+        raise InvalidRequest(_NO_MESSAGE) from None
     parameters = message.parameters
     outputs = message.outputs
     return InferRequest(
@@ -65,11 +69,8 @@ def decode(data: bytes) -> InferRequest:
 
 def peek(data: bytes) -> tuple[str, str]:
     """Id and model name of a message that ``decode`` refuses; "" where they cannot be read."""
-    try:
-        message = _ModelInferRequest.FromString(data)
-    except DecodeError:
-        return "", ""
-    return message.id, message.model_name
+    found = texts(data, (_ID, _MODEL_NAME), max_fields=64)
+    return found.get(_ID, ""), found.get(_MODEL_NAME, "")
 
 
 def _inputs(messages: Sequence[Any], raw: Sequence[bytes | memoryview]) -> list[Tensor]:

@@ -215,6 +215,12 @@ def test_crowd_of_tensors_is_refused_before_it_costs() -> None:
     assert f"at most {MAX_TENSORS}" in refusal(request)
 
 
+@pytest.mark.parametrize("field", [b"\x2a\x00", b"\x32\x00", b"\x22\x00"])
+def test_crowd_of_empty_fields_is_refused_before_it_is_parsed(field: bytes) -> None:
+    with pytest.raises(InvalidRequest, match=r"more than .* fields"):
+        decode(b"\x0a\x01m" + field * 50_000)
+
+
 def test_long_names_are_shortened_in_errors() -> None:
     request = message()
     request.inputs[0].name = "n" * 100_000
