@@ -137,16 +137,23 @@ class App:
         return [(*key, str(state)) for key, state in self._table.states().items()]
 
     def _gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
-        http = self.http
-        if http is None:
-            return {}
-        return {
-            "penstock_http_connections": ("Open HTTP connections.", lambda: http.connections),
-            "penstock_http_inflight_bytes": (
+        gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        if (http := self.http) is not None:
+            gauges["penstock_http_connections"] = (
+                "Open HTTP connections.",
+                lambda: http.connections,
+            )
+            gauges["penstock_http_inflight_bytes"] = (
                 "Bytes of request bodies held.",
                 lambda: http.inflight_bytes,
-            ),
-        }
+            )
+        if (grpc := self.grpc) is not None:
+            gauges["penstock_grpc_calls"] = ("Inference calls under way.", lambda: grpc.calls)
+            gauges["penstock_grpc_inflight_bytes"] = (
+                "Bytes of gRPC messages held.",
+                lambda: grpc.inflight_bytes,
+            )
+        return gauges
 
     def _addresses(self) -> str:
         settings = self._settings

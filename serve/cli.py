@@ -42,6 +42,10 @@ def _http(name: str) -> Any:
     return typer.Option(help=_described(HttpSettings, name), rich_help_panel="HTTP")
 
 
+def _grpc(name: str) -> Any:
+    return typer.Option(help=_described(GrpcSettings, name), rich_help_panel="gRPC")
+
+
 def _own(name: str) -> Any:
     return typer.Option(help=_described(ServerSettings, name), rich_help_panel="Server")
 
@@ -76,9 +80,11 @@ def serve(
     body_timeout: Annotated[float, _http("body_timeout_s")] = HTTP.body_timeout_s,
     idle_timeout: Annotated[float, _http("idle_timeout_s")] = HTTP.idle_timeout_s,
     write_timeout: Annotated[float, _http("write_timeout_s")] = HTTP.write_timeout_s,
-    grpc_max_message_bytes: Annotated[
-        int, typer.Option(help=_described(GrpcSettings, "max_message_bytes"))
-    ] = GRPC.max_message_bytes,
+    grpc_max_message_bytes: Annotated[int, _grpc("max_message_bytes")] = GRPC.max_message_bytes,
+    grpc_max_inflight_bytes: Annotated[int, _grpc("max_inflight_bytes")] = GRPC.max_inflight_bytes,
+    grpc_max_concurrent_rpcs: Annotated[
+        int, _grpc("max_concurrent_rpcs")
+    ] = GRPC.max_concurrent_rpcs,
     tls_cert: Annotated[Path | None, _http("tls_cert")] = HTTP.tls_cert,
     tls_key: Annotated[Path | None, _http("tls_key")] = HTTP.tls_key,
 ) -> None:
@@ -106,6 +112,10 @@ def serve(
             host=host,
             port=grpc_port,
             max_message_bytes=grpc_max_message_bytes,
+            max_inflight_bytes=grpc_max_inflight_bytes,
+            max_concurrent_rpcs=grpc_max_concurrent_rpcs,
+            message_timeout_s=body_timeout,
+            write_timeout_s=write_timeout,
             tls_cert=tls_cert,
             tls_key=tls_key,
         )

@@ -39,7 +39,9 @@ class HttpSettings(Settings):
         10.0, gt=0, description="From the first byte of a request to the end of its headers."
     )
     body_timeout_s: float = Field(
-        60.0, gt=0, description="From the end of the headers to the end of the body."
+        60.0,
+        gt=0,
+        description="From the end of the headers to the end of the body, or of a gRPC message.",
     )
     idle_timeout_s: float = Field(
         75.0, gt=0, description="Life of a connection without a request under way."
@@ -66,7 +68,22 @@ class GrpcSettings(Settings):
         2**31 - 1, ge=1024, le=2**31 - 1, description="Largest message in either direction."
     )
     max_concurrent_rpcs: int = Field(
-        4096, ge=1, description="Calls under way at once; more are refused."
+        4096,
+        ge=1,
+        le=2**30,
+        description="Inference calls and streams under way at once; more are refused."
+        " Probes are not counted.",
+    )
+    max_inflight_bytes: int = Field(
+        2048 * MIB,
+        ge=1024,
+        description="Bytes of messages held at once over all gRPC calls; beyond it UNAVAILABLE.",
+    )
+    message_timeout_s: float = Field(
+        60.0, gt=0, description="From the begin of a call to the end of its message."
+    )
+    write_timeout_s: float = Field(
+        60.0, gt=0, description="Longest wait for a stream that does not read its answers."
     )
     tls_cert: Path | None = Field(None, description="Certificate chain, PEM; with it, TLS.")
     tls_key: Path | None = Field(None, description="Private key of the certificate, PEM.")

@@ -15,10 +15,12 @@ import grpc
 import numpy as np
 import pytest
 from grpc import StatusCode
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from serve.app import App
 from serve.config import GrpcSettings, ServerSettings
+from serve.transport.grpc.stream_infer import MAX_IN_FLIGHT
 from tests.support import onnx_models
 
 GATED_YAML = """
@@ -48,6 +50,8 @@ HELD = (7.0, 7.0)
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     onnx_models.identity(tmp_path / "echo" / "1" / "model.onnx")
+    onnx_models.identity(tmp_path / "wide" / "1" / "model.onnx")
+    (tmp_path / "wide" / "model.yaml").write_text("batching: {max_batch_size: 8192}")
     gated = tmp_path / "gated" / "1"
     gated.mkdir(parents=True)
     (gated.parent / "model.yaml").write_text(GATED_YAML)
@@ -299,8 +303,63 @@ async def test_connection_that_speaks_no_grpc_costs_nobody_else(
     writer.close()
 
 
+async def test_huge_metadata_is_refused_and_costs_nobody_else(stub: Any) -> None:
+    huge = (("x-padding", "a" * 1_000_000),)
+    status, _ = await status_of(stub.ModelInfer(echo(), metadata=huge))
+    assert status is StatusCode.RESOURCE_EXHAUSTED
+    assert (await stub.ModelInfer(echo())).raw_output_contents[0] == bytes(16)
+
+
+async def test_thousand_idle_streams_cost_nobody_else_and_leave_nothing(
+    app: App, address: str, stub: Any
+) -> None:
+    assert app.grpc is not None
+    forever = asyncio.Event()
+
+    async def nothing() -> AsyncIterator[Any]:
+        await forever.wait()
+        yield
+
+    async with grpc.aio.insecure_channel(address) as crowd:
+        other = service_pb2_grpc.GRPCInferenceServiceStub(crowd)
+        streams = [other.ModelStreamInfer(nothing()) for _ in range(1000)]
+        await live(other)
+        assert (await stub.ModelInfer(echo())).raw_output_contents[0] == bytes(16)
+        for stream in streams:
+            stream.cancel()
+    while app.grpc.calls:  # cancellations arrive one by one
+        await live(stub)
+    assert app.grpc.inflight_bytes == 0
+
+
+async def test_stream_that_sends_and_never_reads_is_held_back(app: App, stub: Any) -> None:
+    assert app.grpc is not None
+    message = echo(shape=[8192, 4], raw=bytes(131_072))
+    message.model_name = "wide"
+    sent = 0
+
+    async def requests() -> AsyncIterator[Any]:
+        nonlocal sent
+        for _ in range(2000):
+            sent += 1
+            yield message
+
+    call = stub.ModelStreamInfer(requests())
+    while sent < 40:
+        await live(stub)
+    for _ in range(50):
+        await live(stub)
+    assert sent < 1000
+    assert app.grpc.inflight_bytes <= (MAX_IN_FLIGHT + 1) * 2 * 140_000
+    call.cancel()
+    await settle(call.read())
+    while app.grpc.calls:
+        await live(stub)
+    assert app.grpc.inflight_bytes == 0
+
+
 async def test_drain_answers_what_was_accepted_and_ends_idle_streams(
-    app: App, stub: Any, gate: Gate
+    app: App, channel: grpc.aio.Channel, stub: Any, gate: Gate
 ) -> None:
     forever = asyncio.Event()
 
@@ -313,6 +372,11 @@ async def test_drain_answers_what_was_accepted_and_ends_idle_streams(
     stream = stub.ModelStreamInfer(requests())
     await live(stub)
     drain = asyncio.create_task(app.drain())
+    while app.gateway.server_ready():
+        await asyncio.sleep(0)
+    check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+    assert (await check).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert (await status_of(stub.ModelInfer(echo())))[0] is StatusCode.UNAVAILABLE
     gate.open()
     assert output(await running) == [14.0, 14.0]
     assert output((await stream.read()).infer_response) == [6.0, 6.0]

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import grpc
 
-from serve.errors import Code, PenstockError, Unavailable
+from serve.errors import Code, NotReady, PenstockError, Unavailable
 from serve.gateway.interface import DataPlane
 from serve.protocol.status import StatusTable
 
@@ -47,6 +47,10 @@ class Failures:
             trailers = ((RETRY_PUSHBACK_KEY, str(max(0, round(error.retry_after_s * 1000)))),)
         await context.abort(self._codes[code], message, trailers)
         raise AssertionError("abort returned")
+
+    async def abandon(self, context: grpc.aio.ServicerContext) -> NoReturn:
+        """End a call that the server gave up when it stopped."""
+        await self.abort(context, NotReady("the server has stopped before the answer was ready"))
 
 
 def _shortened(message: str) -> str:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 
 import grpc
 from grpc_health.v1 import health_pb2
 
-from serve.errors import InvalidRequest, NotFound
+from serve.errors import NotFound
 from serve.gateway.interface import DataPlane
 from serve.protocol.grpc_messages import parse
 from serve.protocol.quoting import quoted
 from serve.transport.grpc.failures import Failures
+from serve.transport.grpc.intake import Intake
+from serve.transport.grpc.receive import read_question
 
 __all__ = ["SERVICE_NAME", "Health"]
 
@@ -30,31 +33,36 @@ class Health:
         plane: DataPlane,
         failures: Failures,
         stopping: asyncio.Event,
+        watches: Intake,
         *,
         services: frozenset[str],
+        message_timeout_s: float,
         poll_s: float = 1.0,
     ) -> None:
         self._plane = plane
         self._failures = failures
         self._stopping = stopping
+        self._watches = watches
         self._services = services
+        self._message_timeout_s = message_timeout_s
         self._poll_s = poll_s
 
-    async def check(self, data: bytes, context: grpc.aio.ServicerContext) -> bytes:
-        """The status now."""
+    async def check(self, _: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> bytes:
+        """The status now, however busy the server is."""
         try:
-            service = parse(health_pb2.HealthCheckRequest, data).service
+            service = await self._service(context)
             if service not in self._services:
                 raise NotFound(f"unknown service {quoted(service)}")
             return _response(self._status(service))
         except Exception as error:  # noqa: BLE001 - whatever happens, the client gets a status
             await self._failures.abort(context, error)
 
-    async def watch(self, data: bytes, context: grpc.aio.ServicerContext) -> None:
+    async def watch(self, _: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> None:
         """The status now and whenever it changes, until the client or the server goes."""
         try:
-            service = parse(health_pb2.HealthCheckRequest, data).service
-        except InvalidRequest as error:
+            self._watches.enter(context)
+            service = await self._service(context)
+        except Exception as error:  # noqa: BLE001 - whatever happens, the client gets a status
             await self._failures.abort(context, error)
         sent = None
         while True:
@@ -66,6 +74,10 @@ class Health:
             if stopping:
                 return
             await self._next_look()
+
+    async def _service(self, context: grpc.aio.ServicerContext) -> str:
+        data = await read_question(context, self._message_timeout_s)
+        return str(parse(health_pb2.HealthCheckRequest, data).service)
 
     def _status(self, service: str) -> int:
         statuses = health_pb2.HealthCheckResponse

@@ -10,12 +10,20 @@ from serve.config import GrpcSettings
 
 __all__ = ["bind", "channel_options"]
 
+PROBES = 64
+"""Streams of a connection beside its inference calls, so that those at their limit are told so."""
+
 
 def channel_options(settings: GrpcSettings) -> list[tuple[str, int]]:
     """Options of grpc's core for every connection."""
     return [
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        # A message that would never fit need not be received first.
+        (
+            "grpc.max_receive_message_length",
+            min(settings.max_message_bytes, settings.max_inflight_bytes),
+        ),
         ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_concurrent_streams", settings.max_concurrent_rpcs + PROBES),
         # With it, a second server would bind a taken port and share its clients in silence.
         ("grpc.so_reuseport", 0),
         # A client that vanished without a word is noticed after a minute and a third ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
 import grpc
@@ -14,10 +14,11 @@ from serve.gateway.interface import DataPlane, Reply
 from serve.protocol.grpc_messages import parse, serialise
 from serve.protocol.quoting import quoted
 from serve.transport.grpc.failures import Failures
+from serve.transport.grpc.receive import read_question
 
 __all__ = ["Questions"]
 
-Handler = Callable[[bytes, grpc.aio.ServicerContext], Coroutine[Any, Any, bytes]]
+Handler = Callable[[AsyncIterator[bytes], grpc.aio.ServicerContext], Coroutine[Any, Any, bytes]]
 
 _NOT_OFFERED = {
     "SystemSharedMemoryStatus": "shared memory",
@@ -34,10 +35,18 @@ _NOT_OFFERED = {
 class Questions:
     """The handlers for one server. Each method takes a request and gives a reply in JSON form."""
 
-    def __init__(self, plane: DataPlane, failures: Failures, stopping: asyncio.Event) -> None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        failures: Failures,
+        stopping: asyncio.Event,
+        *,
+        message_timeout_s: float,
+    ) -> None:
         self._plane = plane
         self._failures = failures
         self._stopping = stopping
+        self._message_timeout_s = message_timeout_s
 
     def handlers(self) -> Iterator[tuple[str, Handler]]:
         """Name and handler of each method, those not offered included."""
@@ -62,9 +71,10 @@ class Questions:
         request_type = getattr(service_pb2, f"{method}Request")
         reply_type = getattr(service_pb2, f"{method}Response")
 
-        async def handle(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        async def handle(_: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> bytes:
             model_name = ""
             try:
+                data = await read_question(context, self._message_timeout_s)
                 request = parse(request_type, data)
                 model_name = getattr(request, "name", "") or getattr(request, "model_name", "")
                 return serialise(reply_type, answer(request))
@@ -74,7 +84,7 @@ class Questions:
         return handle
 
     def _refusal(self, message: str) -> Handler:
-        async def handle(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        async def handle(_: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> bytes:
             await self._failures.abort(context, Unsupported(message))
 
         return handle

@@ -2,62 +2,50 @@
 
 A reader task starts requests; the call's own coroutine sends answers. At most ``MAX_IN_FLIGHT``
 requests of a stream are between the two: beyond it nothing is read, and HTTP/2 flow control
-holds the client back.
+holds the client back. What they hold is counted, answers included, over all streams and calls.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import grpc
 
 from serve.clock import Clock
-from serve.errors import NotReady
+from serve.errors import DeadlineExceeded, NotReady
 from serve.gateway.interface import DataPlane
 from serve.protocol.grpc_request import decode, peek
 from serve.protocol.grpc_response import encode_stream, encode_stream_error
-from serve.tensors import InferRequest, InferResponse
 from serve.transport.grpc.call import Caller, answer_of, read_caller
 from serve.transport.grpc.failures import Failures
+from serve.transport.grpc.intake import Intake, Lease
+from serve.transport.grpc.started import Refused, Started
 
 __all__ = ["MAX_IN_FLIGHT", "StreamInfer"]
 
 MAX_IN_FLIGHT = 64
 
 
-@dataclass(frozen=True, slots=True)
-class _Started:
-    """A request that the data plane took; its answer is owed."""
-
-    request: InferRequest
-    future: asyncio.Future[InferResponse]
-
-    def withdraw(self) -> None:
-        if not self.future.cancel() and not self.future.cancelled():
-            self.future.exception()  # seen: asyncio would complain about it otherwise
-
-
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """A message that was answered with an error at once."""
-
-    request_id: str
-    model_name: str
-    error: Exception
-
-
 class StreamInfer:
     """The handler of ModelStreamInfer for one server."""
 
     def __init__(
-        self, plane: DataPlane, failures: Failures, clock: Clock, stopping: asyncio.Event
+        self,
+        plane: DataPlane,
+        failures: Failures,
+        clock: Clock,
+        intake: Intake,
+        stopping: asyncio.Event,
+        *,
+        write_timeout_s: float,
     ) -> None:
         self._plane = plane
         self._failures = failures
         self._clock = clock
+        self._intake = intake
         self._stopping = stopping
+        self._write_timeout_s = write_timeout_s
         self._readers: set[asyncio.Task[None]] = set()
 
     def stop_reading(self) -> None:
@@ -69,10 +57,14 @@ class StreamInfer:
         self, messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext
     ) -> None:
         """Serve one stream to its end; a client that cancels cancels all its requests."""
+        try:
+            lease = self._intake.enter(context)
+        except Exception as error:  # noqa: BLE001 - whatever happens, the client gets a status
+            await self._failures.abort(context, error)
         caller = read_caller(context, self._clock())
-        started: asyncio.Queue[_Started | _Refused | None] = asyncio.Queue()
+        started: asyncio.Queue[Started | Refused | None] = asyncio.Queue()
         window = asyncio.Semaphore(MAX_IN_FLIGHT)
-        reader = asyncio.create_task(self._read(messages, caller, started, window))
+        reader = asyncio.create_task(self._read(messages, caller, started, window, lease))
 
         # Not the reader's own last act: a task that is cancelled before its first step has none.
         def ended(task: asyncio.Task[None]) -> None:
@@ -82,48 +74,60 @@ class StreamInfer:
 
         reader.add_done_callback(ended)
         self._readers.add(reader)
-        if self._stopping.is_set():
-            reader.cancel()
+        entry: Started | Refused | None = None
         try:
             while (entry := await started.get()) is not None:
-                await context.write(await self._answer(entry, caller, context))
+                await self._write(await self._answer(entry, caller, context), context)
+                entry.release()
                 window.release()
-            if reader.cancelled() and self._stopping.is_set():
-                error = NotReady("the server is stopping, open the stream again elsewhere")
-                await self._failures.abort(context, error)
-            reader.result()
+            if not (reader.cancelled() and self._stopping.is_set()):
+                reader.result()
+                return
+            failure: Exception = NotReady("the server is stopping, open the stream again elsewhere")
+        except DeadlineExceeded as error:
+            failure = error
+        except asyncio.CancelledError:
+            if not lease.abandoned:
+                raise
+            failure = NotReady("the server has stopped before the answer was ready")
         finally:
             reader.cancel()
             self._readers.discard(reader)
-            while not started.empty():
-                if isinstance(entry := started.get_nowait(), _Started):
-                    entry.withdraw()
+            _drop(entry, started)
+        # All else is given back by now: this waits for as long as the client reads nothing.
+        await self._failures.abort(context, failure)
 
     async def _read(
         self,
         messages: AsyncIterator[bytes],
         caller: Caller,
-        started: asyncio.Queue[_Started | _Refused | None],
+        started: asyncio.Queue[Started | Refused | None],
         window: asyncio.Semaphore,
+        lease: Lease,
     ) -> None:
         await window.acquire()
         async for data in messages:
-            started.put_nowait(self._start(data, caller))
+            started.put_nowait(self._start(data, caller, lease))
             await window.acquire()
 
-    def _start(self, data: bytes, caller: Caller) -> _Started | _Refused:
+    def _start(self, data: bytes, caller: Caller, lease: Lease) -> Started | Refused:
         now_ns = self._clock()
+        try:
+            lease.hold_message(len(data))
+        except Exception as error:  # noqa: BLE001 - answered on the stream, in its turn
+            return Refused(*peek(data), error)
         try:
             request = decode(data)
             caller.stamp(request, now_ns)
-            return _Started(request, self._plane.infer(request))
+            return Started(request, self._plane.infer(request), lease, len(data))
         except Exception as error:  # noqa: BLE001 - answered on the stream, in its turn
-            return _Refused(*peek(data), error)
+            lease.hold(-len(data))
+            return Refused(*peek(data), error)
 
     async def _answer(
-        self, entry: _Started | _Refused, caller: Caller, context: grpc.aio.ServicerContext
+        self, entry: Started | Refused, caller: Caller, context: grpc.aio.ServicerContext
     ) -> bytes:
-        if isinstance(entry, _Refused):
+        if isinstance(entry, Refused):
             request_id, model_name, error = entry.request_id, entry.model_name, entry.error
         else:
             request = entry.request
@@ -136,3 +140,24 @@ class StreamInfer:
         return encode_stream_error(
             self._failures.describe(error, model_name), request_id, model_name
         )
+
+    async def _write(self, answer: bytes, context: grpc.aio.ServicerContext) -> None:
+        try:
+            async with asyncio.timeout(self._write_timeout_s):
+                await context.write(answer)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"no answer was read for {self._write_timeout_s:g} s (--write-timeout)"
+            ) from None
+
+
+def _drop(
+    entry: Started | Refused | None, started: asyncio.Queue[Started | Refused | None]
+) -> None:
+    """Withdraw what is not answered, the one in hand included."""
+    while True:
+        if entry is not None:
+            entry.withdraw()
+        if started.empty():
+            return
+        entry = started.get_nowait()

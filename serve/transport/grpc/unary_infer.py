@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+
 import grpc
 
 from serve.clock import Clock
@@ -10,6 +13,8 @@ from serve.protocol.grpc_request import decode, peek
 from serve.protocol.grpc_response import encode
 from serve.transport.grpc.call import answer_of, read_caller
 from serve.transport.grpc.failures import Failures
+from serve.transport.grpc.intake import Intake
+from serve.transport.grpc.receive import read_message
 
 __all__ = ["UnaryInfer"]
 
@@ -17,20 +22,39 @@ __all__ = ["UnaryInfer"]
 class UnaryInfer:
     """The handler of ModelInfer for one server."""
 
-    def __init__(self, plane: DataPlane, failures: Failures, clock: Clock) -> None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        failures: Failures,
+        clock: Clock,
+        intake: Intake,
+        *,
+        message_timeout_s: float,
+    ) -> None:
         self._plane = plane
         self._failures = failures
         self._clock = clock
+        self._intake = intake
+        self._message_timeout_s = message_timeout_s
 
-    async def handle(self, data: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def handle(self, _: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> bytes:
         """Answer one call; a client that cancels cancels this coroutine, and so the request."""
-        now_ns = self._clock()
-        model_name = None
+        data, lease, model_name = b"", None, None
         try:
+            lease = self._intake.enter(context)
+            data = await read_message(context, self._message_timeout_s)
+            lease.hold_message(len(data))
+            now_ns = self._clock()
             request = decode(data)
             model_name = request.model_name
             read_caller(context, now_ns).stamp(request, now_ns)
-            return encode(request, await answer_of(self._plane.infer(request)))
+            answer = encode(request, await answer_of(self._plane.infer(request)))
+            lease.hold_only(len(answer))
+            return answer
+        except asyncio.CancelledError:
+            if lease is not None and lease.abandoned:
+                await self._failures.abandon(context)
+            raise
         except Exception as error:  # noqa: BLE001 - whatever happens, the client gets a status
             if model_name is None:
                 model_name = peek(data)[1]

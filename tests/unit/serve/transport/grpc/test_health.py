@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from serve.protocol.status import DEFAULT
 from serve.transport.grpc.failures import Failures
 from serve.transport.grpc.health import Health
+from serve.transport.grpc.intake import Intake
 
 Status = health_pb2.HealthCheckResponse
 NAMES = ["", "inference.GRPCInferenceService"]
@@ -38,6 +39,18 @@ async def test_check_of_an_unknown_service_is_not_found(health: Any) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await health.Check(request("nope"))
     assert caught.value.code() is StatusCode.NOT_FOUND
+
+
+async def test_check_during_a_drain_is_answered(health: Any, server: Any) -> None:
+    server.begin_drain()
+    assert (await health.Check(request(), wait_for_ready=False)).status == Status.NOT_SERVING
+
+
+async def test_check_of_a_huge_message_is_refused(channel: grpc.aio.Channel) -> None:
+    call = channel.unary_unary("/grpc.health.v1.Health/Check")(bytes(1_000_000))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    assert caught.value.code() is StatusCode.RESOURCE_EXHAUSTED
 
 
 @pytest.mark.parametrize("service", NAMES)
@@ -66,22 +79,37 @@ async def test_watch_of_a_malformed_request_is_refused(channel: grpc.aio.Channel
 
 
 class Written:
-    """A context that keeps what is written."""
+    """A context that asks for the server's health and keeps what is written."""
 
     def __init__(self) -> None:
         self.statuses: asyncio.Queue[int] = asyncio.Queue()
+
+    def add_done_callback(self, callback: Any) -> None:
+        pass
+
+    async def read(self) -> bytes:
+        return b""
 
     async def write(self, data: bytes) -> None:
         self.statuses.put_nowait(Status.FromString(data).status)
 
 
+def health_of(plane: Any, stopping: asyncio.Event) -> Health:
+    return Health(
+        plane,
+        Failures(plane, DEFAULT),
+        stopping,
+        Intake(8, 8),
+        services=frozenset(NAMES),
+        message_timeout_s=60,
+        poll_s=0.001,
+    )
+
+
 async def test_watch_tells_of_every_change_and_of_nothing_else(plane: Any) -> None:
     stopping = asyncio.Event()
-    health = Health(
-        plane, Failures(plane, DEFAULT), stopping, services=frozenset(NAMES), poll_s=0.001
-    )
     context = Written()
-    watch = asyncio.create_task(health.watch(b"", context))
+    watch = asyncio.create_task(health_of(plane, stopping).watch(None, context))
     assert await context.statuses.get() == Status.SERVING
     plane.ready = False
     assert await context.statuses.get() == Status.NOT_SERVING
@@ -94,10 +122,9 @@ async def test_watch_tells_of_every_change_and_of_nothing_else(plane: Any) -> No
 
 
 async def test_cancelled_watch_leaves_no_task(plane: Any) -> None:
-    health = Health(plane, Failures(plane, DEFAULT), asyncio.Event(), services=frozenset(NAMES))
     context = Written()
     before = asyncio.all_tasks()
-    watch = asyncio.create_task(health.watch(b"", context))
+    watch = asyncio.create_task(health_of(plane, asyncio.Event()).watch(None, context))
     await context.statuses.get()
     assert asyncio.all_tasks() - before == {watch}
     watch.cancel()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from grpc import StatusCode
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
@@ -18,6 +20,7 @@ from serve.clock import monotonic_ns
 from serve.config import GrpcSettings
 from serve.errors import TooLarge
 from serve.protocol.status import DEFAULT, TRITON
+from serve.tensors import InferResponse
 from serve.transport.grpc.server import create_grpc_server
 
 
@@ -62,39 +65,63 @@ async def test_accepted_calls_are_answered_after_stop_began(
     request, future = await plane.arrivals.get()
     server.begin_drain()
     stop = asyncio.create_task(server.stop(60))
-    # What crosses the shutdown in grpc's core before a handler sees it is reset: CANCELLED.
-    refused = await status_of(stub.ModelInfer(message()))
-    assert refused in (StatusCode.UNAVAILABLE, StatusCode.CANCELLED)
+    assert await status_of(stub.ModelInfer(message())) is StatusCode.UNAVAILABLE
     future.set_result(answer(request))
     assert (await call).id == "7"
     await stop
 
 
-async def test_drain_alone_ends_a_server_that_nobody_uses(
-    server: Any, stub: Any, message: Callable[..., Any]
-) -> None:
-    await stub.ModelInfer(message())
+async def test_drain_refuses_new_streams(server: Any, stub: Any) -> None:
     server.begin_drain()
-    await server._shutdown
+    call = stub.ModelStreamInfer(iter([]))
+    with pytest.raises(grpc.aio.AioRpcError, match="the server is stopping"):
+        await call.read()
+    assert await call.code() is StatusCode.UNAVAILABLE
 
 
-async def test_stop_cancels_what_is_left_after_its_grace(
+async def test_stop_tells_what_is_left_after_its_grace(
     server: Any, stub: Any, plane: Any, message: Callable[..., Any]
 ) -> None:
     plane.held = True
     call = stub.ModelInfer(message())
-    _, future = await plane.arrivals.get()
+    stream = stub.ModelStreamInfer(iter([message()]))
+    futures = [(await plane.arrivals.get())[1] for _ in range(2)]
     await server.stop(0.01)
-    # Which status depends on whether the call or its connection is seen to end first.
-    assert await status_of(call) is not StatusCode.OK
-    await asyncio.wait([future])
-    assert future.cancelled()
+    assert await status_of(call) is StatusCode.UNAVAILABLE
+    assert "has stopped" in await call.details()
+    assert await stream.code() is StatusCode.UNAVAILABLE
+    assert all(future.cancelled() for future in futures)
+    assert (server.calls, server.inflight_bytes) == (0, 0)
+
+
+async def test_stop_waits_for_no_open_reflection_or_silent_call(
+    server: Any, channel: grpc.aio.Channel, stub: Any
+) -> None:
+    forever = asyncio.Event()
+
+    async def nothing() -> AsyncIterator[Any]:
+        await forever.wait()
+        yield
+
+    reflected = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(nothing())
+    silent = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")(nothing())
+    await stub.ServerLive(service_pb2.ServerLiveRequest())
+    async with asyncio.timeout(60):
+        await server.stop(0.01)
+    assert await silent.code() is StatusCode.UNAVAILABLE
+    reflected.cancel()
 
 
 class TestLimits:
     @pytest.fixture
     def settings(self) -> GrpcSettings:
-        return GrpcSettings(host="127.0.0.1", port=0, max_message_bytes=4096, max_concurrent_rpcs=2)
+        return GrpcSettings(
+            host="127.0.0.1",
+            port=0,
+            max_message_bytes=4096,
+            max_inflight_bytes=8192,
+            max_concurrent_rpcs=4,
+        )
 
     async def test_message_over_the_limit_is_refused(
         self, stub: Any, plane: Any, message: Callable[..., Any]
@@ -105,16 +132,101 @@ class TestLimits:
         assert plane.arrivals.empty()
         await stub.ModelInfer(message())
 
+    async def test_compressed_message_is_measured_as_what_it_becomes(
+        self, stub: Any, message: Callable[..., Any]
+    ) -> None:
+        request = message()
+        request.raw_input_contents[0] = bytes(5000)
+        call = stub.ModelInfer(request, compression=grpc.Compression.Gzip)
+        assert await status_of(call) is StatusCode.RESOURCE_EXHAUSTED
+
     async def test_call_over_the_limit_is_refused_and_costs_nobody_else(
+        self, server: Any, stub: Any, plane: Any, message: Callable[..., Any], answer: Any
+    ) -> None:
+        plane.held = True
+        calls = [stub.ModelInfer(message(str(index))) for index in range(4)]
+        arrivals = [await plane.arrivals.get() for _ in range(4)]
+        refused = stub.ModelInfer(message())
+        assert await status_of(refused) is StatusCode.UNAVAILABLE
+        assert "--grpc-max-concurrent-rpcs" in await refused.details()
+        assert "grpc-retry-pushback-ms" in dict(await refused.trailing_metadata())
+        for request, future in arrivals:
+            future.set_result(answer(request))
+        assert sorted([(await call).id for call in calls]) == ["0", "1", "2", "3"]
+
+    async def test_probes_are_answered_when_no_call_fits(
+        self, channel: grpc.aio.Channel, stub: Any, plane: Any, message: Callable[..., Any]
+    ) -> None:
+        plane.held = True
+        calls = [stub.ModelInfer(message()) for _ in range(4)]
+        for _ in calls:
+            await plane.arrivals.get()
+        assert await status_of(stub.ModelInfer(message())) is StatusCode.UNAVAILABLE
+        check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        assert (await check).status == health_pb2.HealthCheckResponse.SERVING
+        assert (await stub.ServerLive(service_pb2.ServerLiveRequest())).live
+
+    async def test_bytes_over_the_limit_are_refused_until_others_are_answered(
+        self, server: Any, stub: Any, plane: Any, message: Callable[..., Any], answer: Any
+    ) -> None:
+        plane.held = True
+        request = message()
+        request.inputs[0].shape[:] = [1, 750]
+        request.raw_input_contents[0] = bytes(3000)
+        calls = [stub.ModelInfer(request) for _ in range(2)]
+        arrivals = [await plane.arrivals.get() for _ in calls]
+        assert server.inflight_bytes == 2 * request.ByteSize()
+        refused = stub.ModelInfer(request)
+        assert await status_of(refused) is StatusCode.UNAVAILABLE
+        assert "--grpc-max-inflight-bytes" in await refused.details()
+        for held, future in arrivals:
+            future.set_result(answer(held))
+        await asyncio.gather(*calls)
+        plane.held = False
+        await stub.ModelInfer(request)
+
+    async def test_bytes_over_the_limit_are_refused_on_a_stream_and_it_goes_on(
         self, stub: Any, plane: Any, message: Callable[..., Any], answer: Any
     ) -> None:
         plane.held = True
-        calls = [stub.ModelInfer(message(str(index))) for index in range(2)]
-        arrivals = [await plane.arrivals.get() for _ in range(2)]
-        assert await status_of(stub.ModelInfer(message())) is StatusCode.RESOURCE_EXHAUSTED
-        for request, future in arrivals:
-            future.set_result(answer(request))
-        assert sorted([(await call).id for call in calls]) == ["0", "1"]
+        request = message()
+        request.inputs[0].shape[:] = [1, 750]
+        request.raw_input_contents[0] = bytes(3000)
+        call = stub.ModelStreamInfer(iter([request, request, request, message("small")]))
+        arrivals = [await plane.arrivals.get() for _ in range(3)]
+        for held, future in arrivals:
+            future.set_result(answer(held))
+        replies = [reply async for reply in call]
+        assert [bool(reply.error_message) for reply in replies] == [False, False, True, False]
+        assert "--grpc-max-inflight-bytes" in replies[2].error_message
+
+
+class TestTimeouts:
+    @pytest.fixture
+    def settings(self) -> GrpcSettings:
+        return GrpcSettings(host="127.0.0.1", port=0, message_timeout_s=0.05, write_timeout_s=0.05)
+
+    async def test_message_that_does_not_come_is_not_waited_for(
+        self, server: Any, channel: grpc.aio.Channel, stub: Any
+    ) -> None:
+        for method in ("ModelInfer", "ServerLive"):
+            call = channel.stream_unary(f"/inference.GRPCInferenceService/{method}")()
+            assert await call.code() is StatusCode.DEADLINE_EXCEEDED
+            assert "--body-timeout" in await call.details()
+
+    async def test_stream_that_is_not_read_gives_its_requests_back(
+        self, server: Any, stub: Any, plane: Any, message: Callable[..., Any], tensor: Any
+    ) -> None:
+        plane.held = True
+        call = stub.ModelStreamInfer(iter([message(str(index)) for index in range(8)]))
+        arrivals = [await plane.arrivals.get() for _ in range(8)]
+        large = InferResponse("m", "1", [tensor(np.zeros((1, 4_000_000), np.float32))])
+        for _, future in arrivals[:-1]:
+            future.set_result(large)
+        await asyncio.wait([arrivals[-1][1]])
+        assert arrivals[-1][1].cancelled()
+        assert server.inflight_bytes == 0
+        call.cancel()
 
 
 async def test_reflection_lists_and_describes_the_services(channel: grpc.aio.Channel) -> None:
