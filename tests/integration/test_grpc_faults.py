@@ -373,7 +373,7 @@ async def test_drain_answers_what_was_accepted_and_ends_idle_streams(
     await live(stub)
     drain = asyncio.create_task(app.drain())
     while app.gateway.server_ready():
-        await asyncio.sleep(0)
+        await live(stub)
     check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
     assert (await check).status == health_pb2.HealthCheckResponse.NOT_SERVING
     assert (await status_of(stub.ModelInfer(echo())))[0] is StatusCode.UNAVAILABLE
