@@ -54,9 +54,9 @@ class InProcessExecutor:
         self._workers = Workers(instances, f"penstock-{name}")
         self._in_threads = 0
 
-    def submit(self, batch: Batch, expected_ns: int, done: Callable[[Outcome], None]) -> None:
+    def submit(self, batch: Batch, quick_ns: int, done: Callable[[Outcome], None]) -> None:
         """See ``Executor``. Threads keep their batches in order, so nothing overtakes inline."""
-        if expected_ns < self._inline_ns and not self._in_threads:
+        if quick_ns < self._inline_ns and not self._in_threads:
             done(self._run(batch))
             return
         self._in_threads += 1

@@ -92,7 +92,7 @@ class Controller:
         metrics = self._metrics.version(source.model_name, str(source.version))
         live = go_live(prepared, metrics, self._clock, self._loop)
         try:
-            endpoint = Endpoint(live, self._clock, self._loop)
+            endpoint = Endpoint(live, self._clock)
         except PenstockError:
             live.close()
             raise

@@ -10,7 +10,8 @@ from serve.clock import Clock
 from serve.errors import Code, NotFound, Unavailable
 from serve.gateway.access_log import AccessLog
 from serve.gateway.endpoint import Endpoint
-from serve.gateway.interface import Reply
+from serve.gateway.future_answer import FutureAnswer
+from serve.gateway.interface import Reply, Sink, Ticket, Together
 from serve.monitoring.metrics import ServerMetrics
 from serve.monitoring.statistics import model_statistics
 from serve.repository.table import ModelTable
@@ -68,12 +69,20 @@ class Gateway:
 
     # inference
 
+    def submit(self, request: InferRequest, sink: Sink, together: Together | None = None) -> Ticket:
+        """See ``DataPlane.submit``."""
+        endpoint = self._table.resolve(request.model_name, request.model_version)
+        if self._access_log is None:
+            return endpoint.submit(request, sink, together)
+        logged = self._access_log.follow(request, sink)
+        logged.ticket = endpoint.submit(request, logged)
+        return logged
+
     def infer(self, request: InferRequest) -> asyncio.Future[InferResponse]:
         """See ``DataPlane.infer``."""
-        entry = self._table.resolve(request.model_name, request.model_version).submit(request)
-        if self._access_log is not None:
-            self._access_log.follow(request, entry)
-        return entry
+        answer = FutureAnswer()
+        answer.ticket = self.submit(request, answer)
+        return answer
 
     def signature(self, model_name: str, model_version: str) -> Signature:
         """See ``DataPlane.signature``."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from serve.clock import NS_PER_MS, Clock
-from serve.errors import InvalidRequest, Unsupported
+from serve.errors import InvalidRequest, PenstockError, Unsupported
 from serve.executors.live import LiveModel
 from serve.gateway.classification import classify
+from serve.gateway.interface import Together
 from serve.gateway.validation import Validator
-from serve.scheduling.entry import Entry
+from serve.scheduling.entry import Answerer, Entry, Sink
 from serve.tensors import (
     Array,
     InferRequest,
@@ -34,10 +34,9 @@ RESERVED = frozenset(
 class Endpoint:
     """Makes entries of requests and responses of outputs. One for each live version."""
 
-    def __init__(self, live: LiveModel, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, live: LiveModel, clock: Clock) -> None:
         self.live = live
         self._clock = clock
-        self._loop = loop
         self._validator = Validator(
             live.signature,
             live.config,
@@ -48,9 +47,10 @@ class Endpoint:
         self._output_index = {name: index for index, (name, _) in enumerate(self._outputs)}
         self._timeout_ns = int(live.config.slo.timeout_ms * NS_PER_MS)
         self._series = live.metrics.series
+        self._shared: dict[Together, Answerer] = {}
 
-    def submit(self, request: InferRequest) -> Entry:
-        """Check a request and queue it; the entry is the future of its response.
+    def submit(self, request: InferRequest, sink: Sink, together: Together | None = None) -> Entry:
+        """Check a request and queue it; ``sink`` is told of its answer, see ``DataPlane.submit``.
 
         Raises:
             InvalidRequest, Unsupported: it does not fit the model.
@@ -62,10 +62,13 @@ class Endpoint:
         if request.deadline_ns and request.deadline_ns < deadline_ns:
             deadline_ns = request.deadline_ns
         inputs, rows, group = self._validator.bind(request)
-        if request.outputs is not None:
-            self._check_outputs(request.outputs)
         priority = 1
         parameters = None
+        answerer: Answerer = self
+        if request.outputs is not None:
+            self._check_outputs(request.outputs)
+        elif together is not None and not request.parameters:
+            answerer = self._shared.get(together) or self._share(together)
         if request.parameters:
             priority, timeout_us = _schedule(request.parameters)
             if timeout_us:
@@ -73,33 +76,55 @@ class Endpoint:
             parameters = {k: v for k, v in request.parameters.items() if k not in RESERVED}
         entry = Entry(
             request,
-            self._respond,
+            sink,
+            answerer,
             inputs,
             rows,
-            group=group,
-            received_ns=received_ns,
-            deadline_ns=deadline_ns,
-            series=self._series[request.protocol],
-            loop=self._loop,
-            priority=priority,
-            parameters=parameters,
+            group,
+            received_ns,
+            deadline_ns,
+            self._series[request.protocol],
+            priority,
+            parameters,
         )
         self.live.batcher.submit(entry, now_ns)
         return entry
 
-    def _respond(self, request: InferRequest, outputs: list[Array]) -> InferResponse:
-        live = self.live
-        if request.outputs is None and len(outputs) == 1:
-            name, datatype = self._outputs[0]
-            tensors = [Tensor(name, datatype, outputs[0])]
-        elif request.outputs is None:
-            tensors = [
-                Tensor(name, datatype, array)
-                for (name, datatype), array in zip(self._outputs, outputs, strict=True)
-            ]
-        else:
-            tensors = [self._requested(wanted, outputs) for wanted in request.outputs]
-        return InferResponse(live.name, live.version, tensors, request.id)
+    def answer(self, entries: Sequence[Entry], outputs: list[Array]) -> None:
+        """Answer each entry with a response of its own; see ``Answerer``."""
+        start = 0
+        for entry in entries:
+            stop = start + entry.rows
+            part = outputs if len(entries) == 1 else [output[start:stop] for output in outputs]
+            start = stop
+            if entry.done:
+                continue
+            entry.done = True
+            try:
+                response = self._response(entry.request, part)
+            except PenstockError as error:
+                entry.sink.failed(error)
+            else:
+                entry.sink.answered(response)
+
+    def _share(self, together: Together) -> Answerer:
+        """The answerer of all requests that want every output as it is, one for each transport."""
+        self._shared[together] = answerer = _Together(self, together)
+        return answerer
+
+    def whole(self, outputs: list[Array], request_id: str = "") -> InferResponse:
+        """The response that has every output as it is."""
+        tensors = [
+            Tensor(name, datatype, array)
+            for (name, datatype), array in zip(self._outputs, outputs, strict=True)
+        ]
+        return InferResponse(self.live.name, self.live.version, tensors, request_id)
+
+    def _response(self, request: InferRequest, outputs: list[Array]) -> InferResponse:
+        if request.outputs is None:
+            return self.whole(outputs, request.id)
+        tensors = [self._requested(wanted, outputs) for wanted in request.outputs]
+        return InferResponse(self.live.name, self.live.version, tensors, request.id)
 
     def _requested(self, wanted: RequestedOutput, outputs: list[Array]) -> Tensor:
         index = self._output_index[wanted.name]
@@ -124,6 +149,18 @@ class Endpoint:
                 raise InvalidRequest(
                     f"output '{wanted.name}': classification needs numbers, it has {datatype}"
                 )
+
+
+class _Together:
+    """An ``Answerer`` that leaves the rows of a batch together for the transport to render."""
+
+    def __init__(self, endpoint: Endpoint, together: Together) -> None:
+        self._endpoint = endpoint
+        self._together = together
+
+    def answer(self, entries: Sequence[Entry], outputs: list[Array]) -> None:
+        """See ``Answerer``."""
+        self._together(self._endpoint.whole(outputs), entries)
 
 
 def _schedule(parameters: Mapping[str, Parameter]) -> tuple[int, int]:

@@ -7,14 +7,29 @@ also those of the protobuf messages, so that HTTP and gRPC cannot drift apart.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from serve.errors import Code
+from serve.scheduling.entry import Entry, Sink
 from serve.tensors import InferRequest, InferResponse, Signature
 
-__all__ = ["DataPlane", "Reply"]
+__all__ = ["DataPlane", "Entry", "Reply", "Sink", "Ticket", "Together"]
 
 Reply = dict[str, Any]
+
+Together = Callable[[InferResponse, Sequence[Entry]], None]
+"""Answers several entries of one batch: ``response`` has the rows of all of them, in order.
+
+It must mark each entry done, pass over those that are, and may not raise.
+"""
+
+
+class Ticket(Protocol):
+    """A request that was taken."""
+
+    def cancel(self) -> None:
+        """Withdraw it: dropped before execution, told to nobody, its neighbours not touched."""
 
 
 class DataPlane(Protocol):
@@ -24,12 +39,20 @@ class DataPlane(Protocol):
     NotFound for what does not exist and NotReady for a version that is not READY.
     """
 
-    def infer(self, request: InferRequest) -> asyncio.Future[InferResponse]:
-        """Answer one request, exactly once.
+    def submit(self, request: InferRequest, sink: Sink, together: Together | None = None) -> Ticket:
+        """Answer one request through ``sink``, exactly once, perhaps before this returns.
 
-        Raises at once what can be decided at once (bad request, refusal); everything later is
-        the future's exception, always a PenstockError. Cancelling the future withdraws the
-        request: it is dropped before execution, and its neighbours are not touched.
+        Raises at once what can be decided at once (bad request, refusal), and then ``sink`` is
+        not called. A transport that renders the answers of a whole batch in one go passes
+        ``together``, always the same one: it is called in place of ``sink`` for requests that
+        want every output as it is and have no parameters.
+        """
+
+    def infer(self, request: InferRequest) -> asyncio.Future[InferResponse]:
+        """``submit`` for callers that wait for one answer.
+
+        Everything that is decided later is the future's exception, always a PenstockError.
+        Cancelling the future withdraws the request.
         """
 
     def signature(self, model_name: str, model_version: str) -> Signature:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class _Input:
 
     index: int
     spec: TensorSpec
+    datatype: str
     inner: tuple[int, ...]
     variable: bool
     fill: Any
@@ -34,6 +35,8 @@ class _Input:
     high: float | None
     ranged: bool
     text: bool
+    checked: bool
+    """Whether its elements are looked at, one by one."""
 
 
 class Validator:
@@ -58,13 +61,15 @@ class Validator:
             self._inputs[spec.name] = _Input(
                 index,
                 spec,
+                spec.datatype,
                 inner,
                 -1 in inner,
                 _fill_value(spec, settings),
                 low,
                 high,
                 settings.range is not None,
-                utf8 and spec.datatype == "BYTES",
+                text := utf8 and spec.datatype == "BYTES",
+                text or settings.range is not None,
             )
         self._count = len(self._inputs)
         self._variable = any(known.variable for known in self._inputs.values())
@@ -75,18 +80,19 @@ class Validator:
         Raises:
             InvalidRequest: names the input, what is wrong, and what it should be.
         """
-        arrays: list[Array | None] = [None] * self._count
+        arrays: list[Any] = [None] * self._count
         rows = 0 if self._batched else 1
         for tensor in request.inputs:
             known = self._inputs.get(tensor.name)
             if known is None:
                 raise self._unknown(tensor.name)
-            if tensor.datatype != known.spec.datatype:
+            if tensor.datatype != known.datatype:
                 raise InvalidRequest(
                     f"input '{tensor.name}' has datatype {tensor.datatype}, the model expects"
-                    f" {known.spec.datatype}"
+                    f" {known.datatype}"
                 )
-            shape = tensor.array.shape
+            array = tensor.array
+            shape = array.shape
             if self._batched:
                 if shape[1:] != known.inner or not shape:
                     self._check_inner(tensor, known, shape)
@@ -100,21 +106,21 @@ class Validator:
                     raise self._bad_rows(tensor, rows)
             elif shape != known.inner:
                 self._check_inner(tensor, known, shape)
-            array = tensor.array
             if tensor.missing is not None:
                 array = self._filled(tensor, known)
-            if known.ranged:
-                _check_range(array, tensor, known)
-            if known.text:
-                _check_text(array, tensor.name)
+            if known.checked:
+                if known.ranged:
+                    _check_range(array, tensor, known)
+                if known.text:
+                    _check_text(array, tensor.name)
             arrays[known.index] = array
         if len(request.inputs) != self._count:
             rows = rows or 1
             self._complete(arrays, rows)
         group: Hashable = ()
         if self._variable:
-            group = tuple(array.shape[1:] for array in arrays if array is not None)
-        return tuple(cast(list[Array], arrays)), rows, group
+            group = tuple(array.shape[1:] for array in arrays)
+        return tuple(arrays), rows, group
 
     def _check_inner(self, tensor: Tensor, known: _Input, shape: tuple[int, ...]) -> None:
         """Compare with variable dimensions in mind; raises if it does not fit."""
@@ -151,7 +157,7 @@ class Validator:
         array[tensor.missing] = known.fill
         return array
 
-    def _complete(self, arrays: list[Array | None], rows: int) -> None:
+    def _complete(self, arrays: list[Any], rows: int) -> None:
         """Put defaults in place of inputs that were left out."""
         for name, known in self._inputs.items():
             if arrays[known.index] is not None:

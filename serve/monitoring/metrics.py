@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
+from typing import Protocol
 
 from serve.clock import NS_PER_MS
 
 __all__ = [
     "DURATION_BOUNDS_NS",
     "ROW_BOUNDS",
+    "Answered",
     "BatchCost",
     "Histogram",
     "RequestSeries",
@@ -46,13 +50,16 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += times
         self.total += value * times
 
-    def observe_all(self, values: Iterable[int]) -> int:
-        """Count every value; gives back their sum."""
+    def observe_all(self, values: Sequence[int]) -> int:
+        """Count every value, of which there is one at least; gives back their sum."""
         bounds, counts = self.bounds, self.counts
-        total = 0
-        for value in values:
-            counts[bisect_left(bounds, value)] += 1
-            total += value
+        bucket = bisect_left(bounds, min(values))
+        if bucket == len(bounds) or max(values) <= bounds[bucket]:
+            counts[bucket] += len(values)  # all in one, as those of one batch mostly are
+        else:
+            for value in values:
+                counts[bisect_left(bounds, value)] += 1
+        total = sum(values)
         self.total += total
         return total
 
@@ -62,6 +69,19 @@ class Histogram:
         for bound, count in zip((*self.bounds, None), self.counts, strict=True):
             running += count
             yield bound, running
+
+
+class Answered(Protocol):
+    """What is counted of a request that was answered."""
+
+    @property
+    def series(self) -> RequestSeries: ...
+
+    @property
+    def enqueued_ns(self) -> int: ...
+
+    @property
+    def received_ns(self) -> int: ...
 
 
 class RequestSeries:
@@ -113,6 +133,31 @@ class VersionMetrics:
     in_flight: int = 0
     queued_rows: int = 0
     running_batches: int = 0
+
+    def count_batch(
+        self, rows: int, input_ns: int, infer_ns: int, output_ns: int, now_ns: int
+    ) -> None:
+        """Count one execution of ``rows`` rows."""
+        self.batch_rows.observe(rows)
+        self.batches[rows].add(input_ns, infer_ns, output_ns)
+        self.rows += rows
+        self.last_ns = now_ns
+
+    def count_answers(
+        self, answered: Sequence[Answered], started_ns: int, execute_ns: int, now_ns: int
+    ) -> None:
+        """Count the requests of one batch, which was started and answered at these times."""
+        self.in_flight -= len(answered)
+        self.successes += len(answered)
+        if len(self.series) == 1:
+            groups = [(answered[0].series, answered)]
+        else:
+            key = attrgetter("series")
+            groups = [(series, list(group)) for series, group in groupby(answered, key)]
+        for series, group in groups:
+            self.queue_ns += series.queue.observe_all([started_ns - e.enqueued_ns for e in group])
+            series.execute.observe(execute_ns, len(group))
+            self.success_ns += series.total.observe_all([now_ns - e.received_ns for e in group])
 
 
 class ServerMetrics:

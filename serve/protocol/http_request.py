@@ -48,7 +48,7 @@ def decode(body: Body, json_bytes: int | None, model_name: str, model_version: s
     index = start = 0
     for item in message.inputs:
         if item.parameters is None and item.data is not UNSET:
-            inputs.append(_json_input(index, item, None))
+            inputs.append(_json_input(index, item, None))  # as nearly all are
         else:
             tensor, used_bytes = _input(index, item, binary[start:])
             start += used_bytes
@@ -74,11 +74,6 @@ def decode(body: Body, json_bytes: int | None, model_name: str, model_version: s
 
 
 def _json_input(index: int, item: InputMessage, parameters: dict[str, Parameter] | None) -> Tensor:
-    if item.datatype in ("FP16", "BF16"):
-        raise InvalidRequest(
-            f"{_where('inputs', index, item.name)}: {item.datatype} has no JSON form, "
-            "send it as binary (parameters.binary_data_size)"
-        )
     try:
         array, missing = array_from_json(item.name, item.datatype, item.shape, item.data)
     except InvalidRequest as error:

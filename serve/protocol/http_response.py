@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 import msgspec
 import orjson
@@ -11,9 +12,9 @@ import orjson
 from serve.errors import InternalError, InvalidRequest
 from serve.protocol.binary_data import bytes_elements, bytes_from_array
 from serve.protocol.quoting import quoted
-from serve.tensors import DATATYPES, InferRequest, InferResponse, Parameter, Tensor
+from serve.tensors import DATATYPES, Array, InferRequest, InferResponse, Parameter, Tensor
 
-__all__ = ["Encoded", "encode"]
+__all__ = ["Encoded", "encode", "encode_rows"]
 
 _dumps = orjson.dumps
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
@@ -72,6 +73,77 @@ def encode(request: InferRequest, response: InferResponse) -> Encoded:
     return Encoded(len(json), [json, *tensors])
 
 
+def encode_rows(response: InferResponse, shares: Sequence[tuple[int, str]]) -> list[bytes]:
+    """JSON bodies for several requests at once, whose rows ``response`` has one after the other.
+
+    Each share is a request's rows and its id ("" for none); the rows of all of them together are
+    those of every output, unless there is one share, which may be of a model without batches.
+    Bodies are what ``encode`` gives for a request of that id and nothing else asked for.
+
+    Raises:
+        InvalidRequest: an output has no JSON form (FP16, BF16).
+        InternalError: an array is not of its datatype.
+    """
+    if len(shares) == 1:
+        columns = [[_json_data(output)[1:-1]] for output in response.outputs]
+    else:
+        columns = [_json_columns(output, shares) for output in response.outputs]
+    single = len(shares) == 1
+    outputs = tuple(
+        (output.name, output.datatype, output.array.shape if single else output.array.shape[1:])
+        for output in response.outputs
+    )
+    templates: dict[int, bytes] = {}
+    bodies = []
+    for (rows, request_id), *data in zip(shares, *columns, strict=True):
+        template = templates.get(rows)
+        if template is None:
+            template = templates[rows] = _template(
+                response.model_name, response.model_version, outputs, 0 if single else rows
+            )
+        id_text = b'"id":%b,' % _dumps(request_id) if request_id else b""
+        bodies.append(template % (id_text, *data))
+    return bodies
+
+
+@lru_cache(maxsize=1024)
+def _template(
+    model_name: str,
+    model_version: str,
+    outputs: tuple[tuple[str, str, tuple[int, ...]], ...],
+    rows: int,
+) -> bytes:
+    """A body with a place for the id and for each output's data; ``rows`` 0: shapes are whole."""
+    openings = [
+        _output_opening(name, datatype, (rows, *shape) if rows else shape)
+        for name, datatype, shape in outputs
+    ]
+    opening = _opening(model_name, model_version).replace(b"%", b"%%")
+    rendered = b",".join(text.replace(b"%", b"%%") + b',"data":[%b]}' for text in openings)
+    return opening + b'%b"outputs":[' + rendered + b"]}"
+
+
+def _json_columns(output: Tensor, shares: Sequence[tuple[int, str]]) -> list[bytes]:
+    """The elements of each share, as JSON without brackets."""
+    array = output.array
+    if output.datatype == "BYTES" or array.size == 0:
+        stops = list(accumulate(rows for rows, _ in shares))
+        return [
+            _json_data(Tensor(output.name, output.datatype, array[stop - rows : stop]))[1:-1]
+            for stop, (rows, _) in zip(stops, shares, strict=True)
+        ]
+    total = array.shape[0]
+    # One call for the whole batch; numbers have no brackets, so the rows are easily told apart.
+    rows_json = _json_numbers(output, array.reshape(total, -1))[2:-2].split(b"],[")
+    if len(shares) == total:
+        return rows_json
+    column, start = [], 0
+    for rows, _ in shares:
+        column.append(b",".join(rows_json[start : start + rows]))
+        start += rows
+    return column
+
+
 def _binary_by_name(request: InferRequest) -> dict[str, bool] | None:
     """What single outputs say of themselves; it wins over what the request says of all."""
     if not request.outputs:
@@ -103,25 +175,30 @@ def _parameters(parameters: Mapping[str, Parameter]) -> bytes:
 
 def _json_data(output: Tensor) -> bytes:
     """The ``data`` of an output: a flat list in row-major order."""
-    datatype = output.datatype
-    if datatype == "BYTES":
+    if output.datatype == "BYTES":
         return _json_strings(output)
+    return _json_numbers(output, output.array.ravel())
+
+
+def _json_numbers(output: Tensor, array: Array) -> bytes:
+    """``array``, which has the elements of ``output``, as JSON in its shape."""
+    datatype = output.datatype
     if datatype in ("FP16", "BF16"):
         raise InvalidRequest(
             f"output {quoted(output.name)}: {datatype} has no JSON form, "
             "ask for it with the output's parameter binary_data"
         )
     try:
-        return _dumps(output.array.ravel(), option=_NUMPY)
+        return _dumps(array, option=_NUMPY)
     except TypeError:
-        pass  # foreign byte order, or a dtype that is not the datatype's
+        pass  # not contiguous, foreign byte order, or a dtype that is not the datatype's
     try:
-        array = output.array.astype(DATATYPES[datatype].dtype, casting="equiv")
+        array = array.astype(DATATYPES[datatype].dtype, order="C", casting="equiv")
     except TypeError:
         raise InternalError(
             f"output {quoted(output.name)} is {datatype}, its elements are {output.array.dtype}"
         ) from None
-    return _dumps(array.ravel(), option=_NUMPY)
+    return _dumps(array, option=_NUMPY)
 
 
 def _json_strings(output: Tensor) -> bytes:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from serve.errors import InvalidRequest
 from serve.protocol.quoting import quoted, shown_int
-from serve.protocol.shape import check_shape, show_shape
+from serve.protocol.shape import check_shape, element_count, show_shape
 from serve.tensors import DATATYPES, Array
 
 __all__ = ["array_from_json"]
@@ -35,6 +35,8 @@ _CODES = {
 _UNPACKABLE = (struct.error, OverflowError, TypeError, AttributeError)
 """How ``_pack`` refuses an element, by datatype."""
 
+_BINARY_ONLY = ("FP16", "BF16")
+
 _DTYPES = {name: datatype.dtype for name, datatype in DATATYPES.items()}
 _BYTES_DTYPE = _DTYPES["BYTES"]
 
@@ -50,6 +52,17 @@ def array_from_json(
     Raises:
         InvalidRequest: not the elements of that shape, or one that the datatype cannot hold.
     """
+    if datatype in _CODES:
+        try:
+            # Refuses lists as well, and any other number of elements than the shape has.
+            return np.ndarray(shape, _DTYPES[datatype], _packer(datatype, shape)(*data)), None
+        except (*_UNPACKABLE, ValueError):
+            pass  # nested, null, or wrong: the slow way tells which
+    if datatype in _BINARY_ONLY:
+        raise InvalidRequest(
+            f"{quoted(name)}: {datatype} has no JSON form, "
+            "send it as binary (parameters.binary_data_size)"
+        )
     count = check_shape(name, shape)
     if len(data) != count or (count and type(data[0]) is list):
         data = _flatten(name, shape, count, data)
@@ -79,17 +92,17 @@ def _pack(datatype: str, shape: tuple[int, ...], flat: list[Any]) -> Array:
     ``struct`` does in one call what ``np.array`` does in three times the time: it checks the
     range and rounds FP32. Bools are apart, because it takes any object for a truth value.
     """
-    code = _CODES.get(datatype)
-    if code is not None:
-        return np.ndarray(shape, _DTYPES[datatype], _packer(code, len(flat))(*flat))
+    if datatype in _CODES:
+        return np.ndarray(shape, _DTYPES[datatype], _packer(datatype, shape)(*flat))
     if datatype == "BOOL":
         return np.ndarray(shape, np.bool_, bytes(flat))
     return np.array([element.encode() for element in flat], _BYTES_DTYPE).reshape(shape)
 
 
 @lru_cache(maxsize=1024)
-def _packer(code: str, count: int) -> Callable[..., bytes]:
-    return struct.Struct(f"<{count}{code}").pack
+def _packer(datatype: str, shape: tuple[int, ...]) -> Callable[..., bytes]:
+    """Gives the bytes of as many elements as the shape has."""
+    return struct.Struct(f"<{element_count(shape)}{_CODES[datatype]}").pack
 
 
 def _flatten(name: str, shape: tuple[int, ...], count: int, data: list[Any]) -> list[Any]:

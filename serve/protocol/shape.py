@@ -8,7 +8,7 @@ from math import prod
 from serve.errors import InvalidRequest
 from serve.protocol.quoting import quoted, shown_int
 
-__all__ = ["MAX_ELEMENTS", "MAX_RANK", "check_shape", "show_shape"]
+__all__ = ["MAX_ELEMENTS", "MAX_RANK", "check_shape", "element_count", "show_shape"]
 
 MAX_RANK = 32
 MAX_ELEMENTS = 2**60 - 1
@@ -22,13 +22,14 @@ def check_shape(name: str, shape: tuple[int, ...]) -> int:
         InvalidRequest: a dimension is negative, or there are too many dimensions or elements.
     """
     try:
-        return _element_count(shape)
+        return element_count(shape)
     except ValueError as error:
         raise InvalidRequest(f"{quoted(name)}: {error}") from None
 
 
 @lru_cache(maxsize=1024)
-def _element_count(shape: tuple[int, ...]) -> int:
+def element_count(shape: tuple[int, ...]) -> int:
+    """The number of elements of a shape; ValueError if it can be no tensor's."""
     if len(shape) > MAX_RANK:
         raise ValueError(f"shape has {len(shape)} dimensions, at most {MAX_RANK} are allowed")
     if any(dim < 0 for dim in shape):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import cast
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from serve.scheduling.entry import Entry
 from serve.tensors import Array, Batch, Parameter
 
-__all__ = ["join", "split"]
+__all__ = ["join", "runs"]
 
 SMALL_BYTES = 4096
 """Below this, joining bytes beats ``np.concatenate``, which inspects every array it is given."""
@@ -29,20 +30,20 @@ def join(entries: Sequence[Entry], rows: int) -> Batch:
     return Batch(inputs, rows, parameters)
 
 
-def split(entries: Sequence[Entry], outputs: list[Array]) -> list[list[Array]]:
-    """Each entry's own rows of every output, as views."""
-    if len(entries) == 1:
-        return [outputs]
-    parts = []
+def runs(
+    entries: Sequence[Entry], outputs: list[Array]
+) -> Iterator[tuple[Sequence[Entry], list[Array]]]:
+    """Neighbours that share an answerer, with their rows of every output as views."""
+    first = entries[0].answerer
+    if len(entries) == 1 or all(entry.answerer is first for entry in entries):
+        yield entries, outputs
+        return
     start = 0
-    only = outputs[0] if len(outputs) == 1 else None
-    for entry in entries:
-        stop = start + entry.rows
-        parts.append(
-            [only[start:stop]] if only is not None else [output[start:stop] for output in outputs]
-        )
+    for _, group in groupby(entries, key=lambda entry: id(entry.answerer)):
+        run = list(group)
+        stop = start + sum(entry.rows for entry in run)
+        yield run, [output[start:stop] for output in outputs]
         start = stop
-    return parts
 
 
 def _aligned(array: Array) -> Array:

@@ -11,14 +11,17 @@ that makes it fail, so that a poisonous request costs its neighbours time, never
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from serve.clock import NS_PER_MS, NS_PER_S, Clock
-from serve.errors import DeadlineExceeded, NotReady, Overloaded, PenstockError
-from serve.monitoring.metrics import RequestSeries, VersionMetrics
+from serve.errors import DeadlineExceeded, InternalError, NotReady, Overloaded, PenstockError
+from serve.monitoring.metrics import VersionMetrics
 from serve.scheduling import policy
-from serve.scheduling.batch import join, split
+from serve.scheduling.batch import join, runs
 from serve.scheduling.cost import CostModel
 from serve.scheduling.entry import Entry
 from serve.scheduling.execution import Executor, Outcome
@@ -27,6 +30,8 @@ from serve.scheduling.queue import EntryQueue
 from serve.tensors import Array
 
 __all__ = ["Batcher"]
+
+log = logging.getLogger("penstock.scheduling")
 
 TURN_BATCHES = 4
 """Batches that one turn of the loop may start, so that inline execution leaves it air."""
@@ -86,6 +91,7 @@ class Batcher:
         self._wait_timer: asyncio.TimerHandle | None = None
         self._deadline_timer: asyncio.TimerHandle | None = None
         self._deadline_ns = 0
+        self._on_withdraw = self._withdrawn  # bound once, not for each request
 
     def submit(self, entry: Entry, now_ns: int) -> None:
         """Queue an entry; it is answered through itself.
@@ -104,7 +110,7 @@ class Batcher:
         ):
             self._admit(entry, now_ns)
         entry.enqueued_ns = now_ns
-        entry.withdraw = self._withdrawn
+        entry.withdraw = self._on_withdraw
         queue.push(entry)
         self._metrics.in_flight += 1
         if not self._dispatch_due:
@@ -219,7 +225,7 @@ class Batcher:
         """Start the next batch; False if there is none, or it has to wait."""
         free = self._executor.slots - len(self._running)
         if self._retries and free > 0:
-            entries = [entry for entry in self._retries.popleft() if not entry.done()]
+            entries = [entry for entry in self._retries.popleft() if not entry.done]
             if entries:
                 self._run(entries, self._clock())
             return True
@@ -240,14 +246,14 @@ class Batcher:
                 self._arm_wait(wait_ns)
                 return False
         entries = queue.take(lane, max_rows)
-        if any(entry.deadline_ns <= now_ns for entry in entries):
+        if min([entry.deadline_ns for entry in entries]) <= now_ns:
             entries = [entry for entry in entries if not self._expired(entry, now_ns)]
         if entries:
             self._run(entries, now_ns)
         return True
 
     def _run(self, entries: list[Entry], now_ns: int) -> None:
-        rows = sum(entry.rows for entry in entries)
+        rows = sum([entry.rows for entry in entries])
         batch = join(entries, rows)
         expected_ns = self._cost.batch_ns(rows)
         started_ns = self._clock()
@@ -256,7 +262,7 @@ class Batcher:
         self._running[number] = _Running(
             entries, rows, started_ns, expected_ns, started_ns - now_ns
         )
-        self._executor.submit(batch, expected_ns, lambda outcome: self._finish(number, outcome))
+        self._executor.submit(batch, self._cost.quick_ns(rows), partial(self._finish, number))
 
     # completion
 
@@ -274,7 +280,7 @@ class Batcher:
             self._dispatch()
 
     def _finish_failed(self, running: _Running, outcome: Outcome) -> None:
-        entries = [entry for entry in running.entries if not entry.done()]
+        entries = [entry for entry in running.entries if not entry.done]
         if len(entries) > 1:
             half = len(entries) // 2
             self._retries.append(entries[:half])
@@ -288,31 +294,27 @@ class Batcher:
         metrics = self._metrics
         entries, rows = running.entries, running.rows
         split_ns = self._clock()
-        answered = []
-        for entry, part in zip(entries, split(entries, outputs), strict=True):
-            if entry.complete(part):
-                answered.append(entry)
+        answered = [entry for entry in entries if not entry.done]
+        for run, part in runs(entries, outputs):
+            self._answer(run, part)
         now_ns = self._clock()
         self._observe_countdown -= 1
         if execute_ns > CHEAP_NS or self._observe_countdown <= 0:
             self._observe_countdown = CHEAP_SAMPLING
             self._cost.observe(rows, execute_ns)
             self._free_rows = self._rows_within_free()
-        metrics.batch_rows.observe(rows)
-        metrics.batches[rows].add(running.input_ns, execute_ns, now_ns - split_ns)
-        metrics.rows += rows
-        metrics.last_ns = now_ns
-        metrics.in_flight -= len(answered)
-        metrics.successes += len(answered)
-        by_series: dict[RequestSeries, list[Entry]] = {}
-        for entry in answered:
-            by_series.setdefault(entry.series, []).append(entry)
-        for series, group in by_series.items():
-            waits = [running.started_ns - entry.enqueued_ns for entry in group]
-            metrics.queue_ns += series.queue.observe_all(waits)
-            series.execute.observe(execute_ns, len(group))
-            totals = [now_ns - entry.received_ns for entry in group]
-            metrics.success_ns += series.total.observe_all(totals)
+        metrics.count_batch(rows, running.input_ns, execute_ns, now_ns - split_ns, now_ns)
+        if answered:
+            metrics.count_answers(answered, running.started_ns, execute_ns, now_ns)
+
+    def _answer(self, run: Sequence[Entry], outputs: list[Array]) -> None:
+        try:
+            run[0].answerer.answer(run, outputs)
+        except Exception:
+            log.exception("model '%s': unexpected error in %d answers", self._name, len(run))
+            error = InternalError("internal error")
+            for entry in run:
+                entry.fail(error)
 
     def _fail(self, entry: Entry, error: PenstockError) -> None:
         """Answer with an error, unless the entry is done already."""
@@ -371,9 +373,9 @@ class Batcher:
         now_ns = self._clock()
         live = list(self._queue)
         for running in self._running.values():
-            live.extend(entry for entry in running.entries if not entry.done())
+            live.extend(entry for entry in running.entries if not entry.done)
         for entries in self._retries:
-            live.extend(entry for entry in entries if not entry.done())
+            live.extend(entry for entry in entries if not entry.done)
         left = [entry.deadline_ns for entry in live if not self._expired(entry, now_ns)]
         if left:
             self._arm_deadline(min(left), now_ns)

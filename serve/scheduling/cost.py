@@ -13,6 +13,8 @@ SPREAD = 0.02
 """How far the other sizes follow: what slows one size down mostly slows all (a neighbour, heat)."""
 CLIP = 4.0
 """Largest ratio of observed to predicted that one batch may claim, so that a hiccup stays one."""
+FORGET = 1.1
+"""How fast the quickest observation is forgotten, a batch that is learnt from."""
 WORTHWHILE = 1.03
 """A larger batch must cost this much less a row to be worth the wait of those in it."""
 
@@ -28,28 +30,39 @@ class CostModel:
         if not profile or min(profile) < 1 or min(profile.values()) < 0:
             raise ValueError(f"a profile maps rows >= 1 to nanoseconds >= 0, got {dict(profile)}")
         self._sizes = sorted(profile)
-        self._base_ns = [max(1, profile[size]) for size in self._sizes]
+        self._base_ns: list[float] = [max(1, profile[size]) for size in self._sizes]
         self._factors = [1.0] * len(self._sizes)
+        self._current_ns = self._base_ns
+        self._quickest = 1.0
         self.efficient_rows = 1
         self._settle()
 
     def batch_ns(self, rows: int) -> int:
-        """Predicted nanoseconds of a batch of ``rows`` rows."""
+        """Predicted nanoseconds of a batch of ``rows`` rows, as they are on average."""
+        return self._interpolated(rows, self._current_ns)
+
+    def quick_ns(self, rows: int) -> int:
+        """Nanoseconds of such a batch where nothing else uses the core.
+
+        This is the batch's own work: what a busy machine adds to the average is waiting.
+        """
+        return int(self._interpolated(rows, self._base_ns) * self._quickest)
+
+    def _interpolated(self, rows: int, values: list[float]) -> int:
         sizes = self._sizes
         right = bisect_left(sizes, rows)
         if right == len(sizes):
-            last = right - 1
-            return int(self._base_ns[last] * self._factors[last] * rows / sizes[last])
-        high = self._base_ns[right] * self._factors[right]
+            return int(values[-1] * rows / sizes[-1])
         if right == 0 or sizes[right] == rows:
-            return int(high)
+            return int(values[right])
         left = right - 1
-        low = self._base_ns[left] * self._factors[left]
         part = (rows - sizes[left]) / (sizes[right] - sizes[left])
-        return int(low + (high - low) * part)
+        return int(values[left] + (values[right] - values[left]) * part)
 
     def observe(self, rows: int, took_ns: int) -> None:
         """Learn from a batch that was run."""
+        own = took_ns / max(1, self._interpolated(rows, self._base_ns))
+        self._quickest = min(own, self._quickest * FORGET)
         ratio = took_ns / max(1, self.batch_ns(rows))
         ratio = min(CLIP, max(1 / CLIP, ratio))
         right = min(bisect_left(self._sizes, rows), len(self._sizes) - 1)
@@ -67,9 +80,11 @@ class CostModel:
 
     def _settle(self) -> None:
         """Recompute the size that gives the most rows a second."""
+        pairs = zip(self._base_ns, self._factors, strict=True)
+        self._current_ns = [base * factor for base, factor in pairs]
         best_rows, best_ns = 1, float("inf")
-        for size, base, factor in zip(self._sizes, self._base_ns, self._factors, strict=True):
-            row_ns = base * factor / size
+        for size, batch_ns in zip(self._sizes, self._current_ns, strict=True):
+            row_ns = batch_ns / size
             if row_ns * WORTHWHILE < best_ns:
                 best_rows, best_ns = size, row_ns
         self.efficient_rows = best_rows

@@ -29,11 +29,11 @@ class Executor(Protocol):
     prefetch: int
     """Further batches that it takes while all slots are busy, so that the next one is ready."""
 
-    def submit(self, batch: Batch, expected_ns: int, done: Callable[[Outcome], None]) -> None:
+    def submit(self, batch: Batch, quick_ns: int, done: Callable[[Outcome], None]) -> None:
         """Run a batch and call ``done`` exactly once, on the event loop.
 
         Never blocks for long; ``done`` may be called before it returns, where a batch is so
-        cheap (``expected_ns``) that handing it to a thread would cost more than running it.
+        cheap (``quick_ns``) that handing it to a thread would cost more than running it.
         """
 
     def close(self) -> None:

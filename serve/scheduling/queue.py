@@ -30,7 +30,7 @@ class Lane:
 
     def head(self) -> Entry:
         """The oldest entry that still waits; the lane must have rows."""
-        while self.entries[0].done():
+        while self.entries[0].done:
             self.entries.popleft()
             self.dead -= 1
         return self.entries[0]
@@ -76,7 +76,7 @@ class EntryQueue:
         rows = 0
         while entries:
             entry = entries[0]
-            if entry.done():
+            if entry.done:
                 lane.dead -= 1
             elif taken and rows + entry.rows > max_rows:
                 break
@@ -97,7 +97,7 @@ class EntryQueue:
     def __iter__(self) -> Iterator[Entry]:
         """All entries that wait, in no order that means anything."""
         for lane in self._lanes.values():
-            yield from (entry for entry in lane.entries if not entry.done())
+            yield from (entry for entry in lane.entries if not entry.done)
 
     def remove(self, entry: Entry) -> None:
         """Forget the rows and tensors of an entry that was cancelled or answered otherwise.
@@ -110,7 +110,7 @@ class EntryQueue:
         lane.dead += 1
         self._shrink(lane, entry.rows)
         if lane.dead > COMPACT_AFTER + len(lane.entries) // 2:
-            lane.entries = deque(entry for entry in lane.entries if not entry.done())
+            lane.entries = deque(entry for entry in lane.entries if not entry.done)
             lane.dead = 0
 
     def _shrink(self, lane: Lane, rows: int) -> None:

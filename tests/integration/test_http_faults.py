@@ -181,13 +181,13 @@ def test_hang_up_while_waiting_withdraws_only_its_own_request(holding, reset):
     plane = holding.plane
     leaving, staying = holding.connect(), holding.connect()
     leaving.sendall(post(BODY))
-    holding.until(lambda: len(plane.futures) == 1)
+    holding.until(lambda: len(plane.sinks) == 1)
     staying.sendall(post(BODY))
-    holding.until(lambda: len(plane.futures) == 2)
+    holding.until(lambda: len(plane.sinks) == 2)
     if reset:
         leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     leaving.close()
-    holding.until(plane.futures[0].cancelled)
+    holding.until(lambda: plane.cancelled == [0])
     holding.loop.call_soon_threadsafe(plane.answer, 1)
     assert staying.recv(4096).startswith(b"HTTP/1.1 200 OK")
     staying.close()
@@ -230,7 +230,7 @@ def test_head_of_line_is_kept_under_pipelining(holding):
     plane = holding.plane
     with holding.connect() as sock:
         sock.sendall(b"".join(post(infer_body([float(i)])) for i in range(10)))
-        holding.until(lambda: len(plane.futures) == 10)
+        holding.until(lambda: len(plane.sinks) == 10)
         for index in reversed(range(10)):
             holding.loop.call_soon_threadsafe(plane.answer, index)
         sock.sendall(get("/v2", Connection="close"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,24 +12,49 @@ from serve.errors import BackendError
 from serve.monitoring.metrics import RequestSeries
 from serve.scheduling.entry import Entry
 from serve.scheduling.execution import Outcome
-from serve.tensors import Array, Batch
+from serve.tensors import Array, Batch, InferRequest
 
-__all__ = ["ManualExecutor", "make_entry"]
+__all__ = ["ManualExecutor", "OwnRows", "make_entry"]
 
 FAR_NS = 10**15
 
 
+class Waiting(asyncio.Future[Any]):
+    """A ``Sink`` that a test awaits."""
+
+    answered = asyncio.Future.set_result
+    failed = asyncio.Future.set_exception
+
+
+class OwnRows:
+    """An ``Answerer`` whose answers are an entry's own rows of the outputs."""
+
+    def answer(self, entries: Sequence[Entry], outputs: list[Array]) -> None:
+        start = 0
+        for entry in entries:
+            stop = start + entry.rows
+            if not entry.done:
+                entry.done = True
+                entry.sink.answered([output[start:stop] for output in outputs])  # type: ignore[arg-type]
+            start = stop
+
+
+OWN_ROWS = OwnRows()
+REQUEST = InferRequest("m", "", [])
+
+
 def make_entry(value: float = 0.0, rows: int = 1, **fields: Any) -> Entry:
-    """An entry with one FP32 input of ``rows`` × 1, all of ``value``; its result is its outputs."""
+    """An entry with one FP32 input of ``rows`` × 1, all of ``value``; its answer is its outputs."""
     options: dict[str, Any] = {
+        "answerer": OWN_ROWS,
         "group": (),
         "received_ns": 0,
         "deadline_ns": FAR_NS,
         "series": RequestSeries(),
-        "loop": asyncio.get_running_loop(),
     }
     inputs = (np.full((rows, 1), value, np.float32),)
-    return Entry(None, lambda _, outputs: outputs, inputs, rows, **(options | fields))
+    sink = Waiting(loop=asyncio.get_running_loop())
+    return Entry(REQUEST, sink, inputs=inputs, rows=rows, **(options | fields))
 
 
 class ManualExecutor:
@@ -41,7 +66,7 @@ class ManualExecutor:
         self.batches: list[tuple[Batch, Callable[[Outcome], None]]] = []
         self.closed = False
 
-    def submit(self, batch: Batch, expected_ns: int, done: Callable[[Outcome], None]) -> None:
+    def submit(self, batch: Batch, quick_ns: int, done: Callable[[Outcome], None]) -> None:
         self.batches.append((batch, done))
 
     def finish(self, outputs: list[Array] | None = None) -> None:

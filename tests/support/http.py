@@ -13,6 +13,7 @@ import numpy as np
 from serve.clock import FakeClock
 from serve.config import HttpSettings
 from serve.errors import Code, NotFound
+from serve.gateway.interface import Sink, Ticket, Together
 from serve.protocol.status import DEFAULT, StatusTable
 from serve.tensors import InferRequest, InferResponse, Signature, Tensor, TensorSpec
 from serve.transport.http.connection import Connection
@@ -22,6 +23,17 @@ from serve.transport.http.v2 import v2_routes
 
 TLS_CERT = Path(__file__).with_name("tls_cert.pem")
 TLS_KEY = Path(__file__).with_name("tls_key.pem")
+
+
+class FakeTicket:
+    """Notes that its request was withdrawn."""
+
+    def __init__(self, cancelled: list[int], index: int) -> None:
+        self.cancelled = cancelled
+        self.index = index
+
+    def cancel(self) -> None:
+        self.cancelled.append(self.index)
 
 
 class FakePlane:
@@ -35,25 +47,26 @@ class FakePlane:
         self.refusal: Exception | None = None
         self.live = self.ready = self.model_is_ready = True
         self.requests: list[InferRequest] = []
-        self.futures: list[asyncio.Future[InferResponse]] = []
+        self.sinks: list[Sink] = []
+        self.cancelled: list[int] = []
         self.errors: list[tuple[str, Code, str]] = []
         self.calls: list[tuple[Any, ...]] = []
 
-    def infer(self, request: InferRequest) -> asyncio.Future[InferResponse]:
+    def submit(self, request: InferRequest, sink: Sink, together: Together | None = None) -> Ticket:
         self._known(request.model_name)
         if self.refusal is not None:
             raise self.refusal
         self.requests.append(request)
-        self.futures.append(asyncio.get_running_loop().create_future())
+        self.sinks.append(sink)
         if self.auto:
             self.answer(-1)
-        return self.futures[-1]
+        return FakeTicket(self.cancelled, len(self.requests) - 1)
 
     def answer(self, index: int) -> None:
         request = self.requests[index]
         first = request.inputs[0]
         output = Tensor("y", first.datatype, first.array)
-        self.futures[index].set_result(InferResponse(request.model_name, "1", [output], request.id))
+        self.sinks[index].answered(InferResponse(request.model_name, "1", [output], request.id))
 
     def _known(self, model_name: str) -> None:
         if model_name != "echo":
@@ -120,14 +133,12 @@ class FakeTransport(asyncio.Transport):
         super().__init__()
         self.protocol = protocol
         self.written = bytearray()
-        self.writes = 0
         self.unsent_bytes = 0
         self.paused = self.eof_written = self.closed = self.aborted = False
 
     def write(self, data: Any) -> None:
         assert not self.closed and not self.eof_written
         self.written += bytes(data)
-        self.writes += 1
 
     def writelines(self, parts: Any) -> None:
         self.write(b"".join(parts))

@@ -11,7 +11,7 @@ from serve.errors import Code, PenstockError
 from serve.transport.http.body import BodyReader
 from serve.transport.http.compression import Buffer
 from serve.transport.http.context import Context
-from serve.transport.http.exchange import MAX_JOINED_BYTES, Exchange, Refusal
+from serve.transport.http.exchange import MAX_JOINED_BYTES, Exchange, refusal
 from serve.transport.http.problems import timed_out
 from serve.transport.http.reader import HEAD, IDLE, RequestReader
 from serve.transport.http.response import REFUSED
@@ -38,7 +38,6 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_context",
         "_feeding",
-        "_flush_due",
         "_held",
         "_held_bytes",
         "_pending",
@@ -73,7 +72,6 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Exchange] = deque()  # received, not begun
         self._held: list[Buffer] = []  # answers to be written together
         self._held_bytes = 0
-        self._flush_due = False
 
     # The transport's calls
 
@@ -97,6 +95,14 @@ class Connection(asyncio.Protocol):
         if self._state:
             return
         reader = self._reader
+        exchange = reader.recall(data)
+        if exchange is not None:
+            if self._waiting or self._write_paused or self._pending:
+                self._enqueue(exchange)
+            else:
+                self._pending.append(exchange)
+                exchange.begin()
+            return
         self._feeding = True
         try:
             reader.feed(data)
@@ -182,11 +188,10 @@ class Connection(asyncio.Protocol):
             and not (self._held or self._feeding or self._reader.continue_due)
         ):
             # The only one, as it is for every client that does not pipeline.
-            pending.clear()
+            del pending[0]
             exchange.release()
-            self._held.append(answer)
-            self._held_bytes += len(answer)
-            self._flush_soon()
+            if not self._transport.is_closing():
+                self._transport.write(answer)
         elif not self._send_ready():
             return
         if self._waiting or self._read_paused:
@@ -210,23 +215,10 @@ class Connection(asyncio.Protocol):
                 self._flush()
                 self._finish(lingers=exchange.lingers)
                 return False
-        # Answers of one turn of the loop leave in one system call, unless they pile up.
-        if self._held_bytes < MAX_HELD_BYTES and (self._feeding or pending):
-            if not self._feeding:
-                self._flush_soon()
-        else:
+        # Answers to what is read in one go leave in one system call, unless they pile up.
+        if self._held_bytes >= MAX_HELD_BYTES or not self._feeding:
             self._flush()
         return True
-
-    def _flush_soon(self) -> None:
-        if not self._flush_due:
-            self._flush_due = True
-            self._context.flush_later(self)
-
-    def flush(self) -> None:
-        """Write the answers that are held."""
-        self._flush_due = False
-        self._flush()
 
     def _flush(self) -> None:
         if self._state >= LINGERING or self._transport.is_closing():
@@ -290,7 +282,7 @@ class Connection(asyncio.Protocol):
             self._switch(self)
         self._state = FINAL
         self._reader.close()
-        self._enqueue(Refusal(self, self._context, error))
+        self._enqueue(refusal(self, self._context, error))
 
     def _finish(self, *, lingers: bool) -> None:
         """Close once what was written has left."""

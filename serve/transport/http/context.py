@@ -11,6 +11,7 @@ from serve.clock import NS_PER_S, Clock
 from serve.config import HttpSettings
 from serve.errors import Code, Overloaded
 from serve.protocol.status import StatusTable
+from serve.transport.http.request_head import HeadMemory
 from serve.transport.http.routes import RouteTable
 
 __all__ = ["LARGE_BODY_BYTES", "Context", "Peer"]
@@ -31,9 +32,6 @@ class Peer(Protocol):
     def abort(self) -> None:
         """Close at once and withdraw what is under way."""
 
-    def flush(self) -> None:
-        """Write the answers that are held."""
-
 
 class Context:
     """Shared by all connections of one server, on one event loop."""
@@ -45,8 +43,8 @@ class Context:
         "count_error",
         "draining",
         "empty",
-        "flush_due",
         "header_timeout_ns",
+        "heads",
         "idle_timeout_ns",
         "inflight_bytes",
         "loop",
@@ -93,7 +91,7 @@ class Context:
         self.empty.set()
         self.inflight_bytes = 0
         self.draining = False
-        self.flush_due: list[Peer] = []
+        self.heads = HeadMemory()
 
     def add(self, connection: Peer) -> None:
         """A connection was accepted."""
@@ -105,21 +103,6 @@ class Context:
         self.connections.discard(connection)
         if not self.connections:
             self.empty.set()
-
-    def flush_later(self, connection: Peer) -> None:
-        """Write a connection's answers together with those of all others of this turn.
-
-        Written back to back, they wake the clients once. With the work of a request between two
-        writes, the other side goes to sleep in between, and waking it costs more than the write.
-        """
-        if not self.flush_due:
-            self.loop.call_soon(self._flush_all)
-        self.flush_due.append(connection)
-
-    def _flush_all(self) -> None:
-        due, self.flush_due = self.flush_due, []
-        for connection in due:
-            connection.flush()
 
     def too_many_bytes(self) -> Overloaded:
         """The refusal of a body that does not fit beside those already held."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
+
+import msgspec
 
 from serve.errors import (
     DeadlineExceeded,
@@ -32,10 +34,11 @@ from serve.transport.http.headers import (
     traceparent,
 )
 from serve.transport.http.problems import method_not_allowed
+from serve.transport.http.request_head import NO_HEAD, Head
 from serve.transport.http.response import JSON, OK_JSON, error_body, error_head, head
-from serve.transport.http.routes import Route
+from serve.transport.http.routes import Handler, Route
 
-__all__ = ["Carrier", "Exchange", "Refusal"]
+__all__ = ["Carrier", "Exchange", "refusal"]
 
 logger = logging.getLogger("penstock.http")
 
@@ -53,116 +56,125 @@ class Carrier(Protocol):
         """Whether nothing of a later request has been received."""
 
 
-class Exchange:
-    """A complete request; handlers give it its answer, now or when a future is done.
+class Cancellable(Protocol):
+    """What is under way for a request: a ticket of the data plane, or a future."""
+
+    def cancel(self) -> object:
+        """Nobody waits for it any more."""
+
+
+class Exchange(msgspec.Struct, eq=False):
+    """A complete request; handlers give it its answer, now or later.
 
     ``connection`` is None once the answer has been handed to it, or the client has gone.
+    It is the ``Sink`` of what its handler submits to the data plane; ``then``, set before, is
+    called with the exchange and the result that comes.
     """
 
-    __slots__ = (
-        "answer",
-        "body",
-        "body_bytes",
-        "connection",
-        "context",
-        "future",
-        "headers",
-        "keep_alive",
-        "method",
-        "received_ns",
-        "request",
-        "route",
-        "shaped",
-        "target",
-        "then",
-    )
+    connection: Carrier | None
+    context: Context
+    head: Head
+    body: Buffer
+    body_bytes: int
+    """Counted in the context's ``inflight_bytes``."""
+    received_ns: int
+    keep_alive: bool
+    answer: Buffer | list[Buffer] | None = None
+    ticket: Cancellable | None = None
+    request: InferRequest | None = None
+    then: Callable[[Exchange, Any], None] | None = None
 
-    lingers = False
+    lingers: ClassVar[bool] = False
     """Whether input that nobody will read may still be on its way when the answer is sent."""
 
-    def __init__(
-        self,
-        connection: Carrier,
-        context: Context,
-        method: bytes,
-        target: bytes,
-        headers: dict[bytes, bytes],
-        body: Buffer,
-        body_bytes: int,
-        received_ns: int,
-        keep_alive: bool,
-        shaped: bool,
-    ) -> None:
-        self.connection: Carrier | None = connection
-        self.context = context
-        self.method = method
-        self.target = target
-        self.headers = headers
-        self.body = body
-        self.body_bytes = body_bytes  # counted in the context's inflight_bytes
-        self.received_ns = received_ns
-        self.keep_alive = keep_alive
-        self.shaped = shaped  # anything but the plain form of request and answer
-        self.answer: Buffer | list[Buffer] | None = None
-        self.future: asyncio.Future[Any] | None = None
-        self.request: InferRequest | None = None
-        self.route: Route | None = None
+    @property
+    def route(self) -> Route:
+        """What the path names; handlers are called only once it is known."""
+        assert self.head.route is not None
+        return self.head.route
 
     def begin(self) -> None:
         """Hand the request to the handler of its path; never raises."""
         try:
-            if self.shaped and self.body:
-                coding = body_coding(self.headers.get(CONTENT_ENCODING, b""))
+            head = self.head
+            if head.shaped and self.body:
+                coding = body_coding(head.headers.get(CONTENT_ENCODING, b""))
                 if coding:
                     self._inflate(coding)
                     return
-            self._handle()
+            (head.handler or self._resolve())(self)
         except PenstockError as error:
             self.fail(error)
         except Exception:  # noqa: BLE001 - a bug costs this one request, not the connection
             self._crash()
 
-    def _handle(self) -> None:
-        route = self.route = self.context.routes.resolve(self.target)
-        handler = route.handlers.get(self.method)
+    def _resolve(self) -> Handler:
+        head = self.head
+        head.route = self.context.routes.resolve(head.target)
+        handler = head.route.handlers.get(head.method)
         if handler is None:
-            raise method_not_allowed(route.allow)
-        handler(self)
+            raise method_not_allowed(head.route.allow)
+        head.handler = handler
+        return handler
+
+    def answered(self, result: Any) -> None:
+        """See ``Sink``."""
+        self.ticket = None
+        if self.connection is None:
+            return
+        assert self.then is not None
+        try:
+            self.then(self, result)
+        except PenstockError as error:
+            self.fail(error)
+        except Exception:  # noqa: BLE001 - a bug costs this one request, not the connection
+            self._crash()
+
+    def failed(self, error: PenstockError) -> None:
+        """See ``Sink``."""
+        self.ticket = None
+        self.fail(error)
 
     def wait(self, future: asyncio.Future[Any], then: Callable[[Exchange, Any], None]) -> None:
-        """Call ``then(exchange, result)`` when the future is done; cancel it if the client goes."""
-        self.future = future
+        """Call ``then(exchange, result)`` when work in a thread is done."""
         self.then = then
-        if future.done():
-            self._resolved(future)
-        else:
-            future.add_done_callback(self._resolved)
+        self.ticket = future
+        future.add_done_callback(self._resolved)
 
     def _resolved(self, future: asyncio.Future[Any]) -> None:
         if self.connection is None:
             if not future.cancelled():
                 future.exception()  # nobody is left to be told; asyncio would report it
-            return
-        self.future = None
-        try:
-            self.then(self, future.result())
-        except PenstockError as error:
-            self.fail(error)
-        except asyncio.CancelledError:
-            self.fail(NotReady("the server withdrew the request; try again"))
-        except Exception:  # noqa: BLE001 - a bug costs this one request, not the connection
-            self._crash()
+        elif future.cancelled():
+            self.failed(NotReady("the server withdrew the request; try again"))
+        elif (error := future.exception()) is None:
+            self.answered(future.result())
+        elif isinstance(error, PenstockError):
+            self.failed(error)
+        else:
+            self.ticket = None
+            self._crash(error)
 
     def withdraw(self) -> None:
         """The client has gone: cancel what is under way for it."""
+        ticket = self.ticket
         self.release()
-        if self.future is not None:
-            self.future.cancel()
+        if ticket is not None:
+            ticket.cancel()
 
     def release(self) -> None:
         """Give back what the request holds; called once, when it is answered or withdrawn."""
         self.context.inflight_bytes -= self.body_bytes
         self.connection = None
+        self.ticket = None
+
+    def reply_json(self, body: bytes) -> None:
+        """Answer with JSON, by the shortest way where nothing else is asked for."""
+        if self.head.shaped or len(body) > MAX_JOINED_BYTES or self.context.draining:
+            self.reply([body])
+        elif self.connection is not None:
+            self.answer = b"%b%d\r\n\r\n%b" % (OK_JSON, len(body), body)
+            self.connection.answered(self)
 
     def reply(
         self,
@@ -173,23 +185,11 @@ class Exchange:
         extra: bytes = b"",
     ) -> None:
         """Answer with the parts as body; ``extra`` are whole header lines."""
-        if (
-            not self.shaped
-            and len(parts) == 1
-            and type(body := parts[0]) is bytes
-            and len(body) <= MAX_JOINED_BYTES
-            and status == 200
-            and content_type is JSON
-            and not extra
-            and not self.context.draining
-        ):
-            self._send(b"%b%d\r\n\r\n%b" % (OK_JSON, len(body), body))
-            return
         flat = [_flat(part) for part in parts]
         length = sum(map(len, flat))
         coding = b""
-        if length >= MIN_COMPRESSED_BYTES and ACCEPT_ENCODING in self.headers:
-            coding = response_coding(self.headers[ACCEPT_ENCODING])
+        if length >= MIN_COMPRESSED_BYTES and ACCEPT_ENCODING in self.head.headers:
+            coding = response_coding(self.head.headers[ACCEPT_ENCODING])
         if not coding:
             self._send_parts(flat, status, content_type, extra)
             return
@@ -211,13 +211,13 @@ class Exchange:
             self.keep_alive = False
         if not self.keep_alive:
             extra += b"Connection: close\r\n"
-        elif CONNECTION in self.headers:  # HTTP/1.0 asks for it and must be told
+        elif CONNECTION in self.head.headers:  # HTTP/1.0 asks for it and must be told
             extra += b"Connection: keep-alive\r\n"
-        if echoed := request_id(self.headers):
+        if echoed := request_id(self.head.headers):
             extra += b"X-Request-Id: %b\r\n" % echoed
         length = sum(map(len, parts))
         top = head(status, content_type, length, extra)
-        if self.method == b"HEAD":
+        if self.head.method == b"HEAD":
             self._send(top)
         elif length <= MAX_JOINED_BYTES:
             self._send(b"".join([top, *parts]))
@@ -234,7 +234,7 @@ class Exchange:
         if self.connection is None or self.answer is not None:
             return
         status, extra = error_head(error, self.context.status)
-        model_name = self.route.model_name if self.route else ""
+        model_name = self.head.route.model_name if self.head.route else ""
         self.context.count_error(error.code, model_name)
         if status >= 500 and not logged:
             # Under overload these come by the ten thousand a second, and metrics count them.
@@ -248,15 +248,19 @@ class Exchange:
             )
         self.reply([error_body(error)], status=status, extra=extra)
 
-    def _crash(self) -> None:
-        model_name = self.route.model_name if self.route else ""
-        logger.exception("unexpected error in a request", extra=self._log_fields(model_name))
+    def _crash(self, error: BaseException | None = None) -> None:
+        model_name = self.head.route.model_name if self.head.route else ""
+        logger.error(
+            "unexpected error in a request",
+            exc_info=error or True,
+            extra=self._log_fields(model_name),
+        )
         self.fail(InternalError("internal error"), logged=True)
 
     def _log_fields(self, model_name: str) -> dict[str, str]:
         return {
-            "request_id": request_id(self.headers).decode(),
-            "traceparent": traceparent(self.headers),
+            "request_id": request_id(self.head.headers).decode(),
+            "traceparent": traceparent(self.head.headers),
             "model": model_name,
         }
 
@@ -285,23 +289,24 @@ class Exchange:
         self.body = plain
         if context.inflight_bytes > context.max_inflight_bytes:
             raise context.too_many_bytes()
-        self._handle()
+        (self.head.handler or self._resolve())(self)
 
 
-class Refusal(Exchange):
+class _Refusal(Exchange):
     """The last answer on a connection whose input cannot, or need not, be read any further."""
 
-    __slots__ = ("_error",)
+    lingers: ClassVar[bool] = True
 
-    lingers = True
-
-    def __init__(self, connection: Carrier, context: Context, error: PenstockError) -> None:
-        super().__init__(connection, context, b"", b"", {}, b"", 0, 0, False, True)
-        self._error = error
+    error: PenstockError = PenstockError()
 
     def begin(self) -> None:
         """Answer with the error."""
-        self.fail(self._error)
+        self.fail(self.error)
+
+
+def refusal(connection: Carrier, context: Context, error: PenstockError) -> Exchange:
+    """The last exchange of a connection: whatever was asked, ``error`` is the answer."""
+    return _Refusal(connection, context, NO_HEAD, b"", 0, 0, keep_alive=False, error=error)
 
 
 def _flat(part: Buffer) -> Buffer:

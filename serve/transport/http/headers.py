@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 __all__ = [
     "ACCEPT_ENCODING",
@@ -56,7 +57,7 @@ _TRACEPARENT = re.compile(
 )
 
 
-def request_id(headers: dict[bytes, bytes]) -> bytes:
+def request_id(headers: Mapping[bytes, bytes]) -> bytes:
     """The client's X-Request-Id where it is fit to be echoed and logged, else ``b""``."""
     value = headers.get(X_REQUEST_ID, b"")
     if len(value) > MAX_REQUEST_ID_BYTES or not _PRINTABLE.fullmatch(value):
@@ -64,7 +65,7 @@ def request_id(headers: dict[bytes, bytes]) -> bytes:
     return value
 
 
-def traceparent(headers: dict[bytes, bytes]) -> str:
+def traceparent(headers: Mapping[bytes, bytes]) -> str:
     """The W3C trace context (Trace Context, section 3.2) where it is well formed, else ``""``."""
     value = headers.get(TRACEPARENT, b"")
     return value.decode("ascii") if _TRACEPARENT.fullmatch(value) else ""

@@ -26,6 +26,7 @@ from serve.transport.http.problems import (
     headers_too_large,
     unsupported_transfer_coding,
 )
+from serve.transport.http.request_head import END, NO_HEAD, Head
 
 __all__ = ["BODY", "HEAD", "IDLE", "Receiver", "RequestReader"]
 
@@ -53,6 +54,7 @@ class RequestReader:
     """
 
     __slots__ = (
+        "_between",
         "_body",
         "_body_bytes",
         "_closed",
@@ -60,6 +62,7 @@ class RequestReader:
         "_context",
         "_header_bytes",
         "_headers",
+        "_last",
         "_now_ns",
         "_parser",
         "_partial_bytes",
@@ -82,9 +85,11 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._now_ns = self.since_ns = context.clock()
         self._closed = False
-        self._completed = False
+        self._completed = 0  # requests in what is being fed
+        self._between = True  # nothing of a request is in the parser, not even an empty line
         # Per request
         self._received_ns = 0
+        self._last = NO_HEAD, 0  # the last request that was complete
         self._reset()
 
     def _reset(self) -> None:
@@ -101,6 +106,27 @@ class RequestReader:
         self._shaped = False
         self._upgrade_bytes = 0
 
+    def recall(self, data: bytes) -> Exchange | None:
+        """The request that ``data`` is, if it is one whole request whose head is known by heart.
+
+        None: it has to be parsed, by ``feed``.
+        """
+        if not self._between:
+            return None
+        end = data.find(END) + len(END)
+        known = self._context.heads.get(data[:end])
+        if known is None:
+            return None
+        head, body_bytes = known
+        context = self._context
+        if len(data) - end != body_bytes or context.draining:
+            return None
+        if context.inflight_bytes + body_bytes > context.max_inflight_bytes:
+            return None
+        context.inflight_bytes += body_bytes
+        self.since_ns = self._received_ns = now_ns = context.clock()
+        return Exchange(self._receiver, context, head, data[end:], body_bytes, now_ns, True)
+
     @property
     def fresh(self) -> bool:
         """Whether nothing of any request has been received."""
@@ -114,8 +140,9 @@ class RequestReader:
         """
         before = self.phase
         body_before = self._body_bytes
+        between, self._between = self._between, False
         self._now_ns = self._context.clock()
-        self._completed = False
+        self._completed = 0
         while True:
             try:
                 self._parser.feed_data(data)
@@ -132,6 +159,12 @@ class RequestReader:
                 raise bad_request(str(error)) from None
             break
         if self._completed:
+            # An empty line behind the request would be half in the parser.
+            tail = bytes(data[-len(END) :])
+            ends = tail == END or not tail.endswith((b"\r", b"\n"))
+            self._between = self.phase == IDLE and ends
+            if between and self._between and self._completed == 1:
+                self._context.heads.learn(data, *self._last)
             return
         if before == self.phase and self._body_bytes == body_before:
             self._no_progress(data)
@@ -257,19 +290,25 @@ class RequestReader:
         parser = self._parser
         method = parser.get_method()
         keep_alive = parser.should_keep_alive() and method != b"CONNECT"
-        exchange = Exchange(
-            self._receiver,
-            self._context,
+        head = Head(
             method,
             self._target,
             self._headers,
-            self._body if self.large is None else self.large.view,
-            self._body_bytes,
-            self._received_ns,
             keep_alive,
             self._shaped or not keep_alive or method == b"HEAD",
         )
-        self._completed = True
+        body = self._body if self.large is None else self.large.view
+        exchange = Exchange(
+            self._receiver,
+            self._context,
+            head,
+            body,
+            self._body_bytes,
+            self._received_ns,
+            keep_alive,
+        )
+        self._last = head, self._body_bytes
+        self._completed += 1
         self._reset()
         self._receiver.received(exchange)
 
@@ -305,6 +344,7 @@ class RequestReader:
         """Parse on after a body that the parser has not seen."""
         if not self._closed:
             self._parser = httptools.HttpRequestParser(self)
+            self._between = True
 
     def close(self) -> None:
         """Forget the request that is being received, and read no more; may come in a callback."""

@@ -4,9 +4,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from serve.scheduling.batch import join, split
+from serve.scheduling.batch import join, runs
 from serve.tensors import Array
-from tests.support.entries import make_entry
+from tests.support.entries import OwnRows, make_entry
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,22 @@ async def test_join_carries_parameters_by_rows_only_when_there_are_any() -> None
     assert join([plain, special], 3).parameters == ((2, {}), (1, {"top": 3}))
 
 
-async def test_split_gives_each_entry_its_own_rows() -> None:
-    entries = [make_entry(rows=1), make_entry(rows=2)]
-    parts = split(entries, [np.arange(3), np.arange(6).reshape(3, 2)])
-    assert [part[0].tolist() for part in parts] == [[0], [1, 2]]
-    assert parts[1][1].tolist() == [[2, 3], [4, 5]]
+async def test_runs_give_neighbours_of_one_answerer_their_own_rows() -> None:
+    other = OwnRows()
+    entries = [
+        make_entry(rows=1),
+        make_entry(rows=2),
+        make_entry(rows=1, answerer=other),
+        make_entry(rows=1),
+    ]
+    parts = list(runs(entries, [np.arange(5), np.arange(10).reshape(5, 2)]))
+    assert [len(run) for run, _ in parts] == [2, 1, 1]
+    assert [part[0].tolist() for _, part in parts] == [[0, 1, 2], [3], [4]]
+    assert parts[1][1][1].tolist() == [[6, 7]]
+
+
+async def test_runs_leave_the_outputs_of_one_answerer_as_they_are() -> None:
+    outputs: list[Array] = [np.arange(3)]
+    ((run, part),) = runs([make_entry(rows=2), make_entry()], outputs)
+    assert len(run) == 2
+    assert part is outputs

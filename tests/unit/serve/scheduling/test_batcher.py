@@ -53,7 +53,7 @@ async def test_requests_of_one_turn_share_a_batch_and_get_their_own_rows() -> No
     await turn()
     assert bench.sizes == [3]
     bench.executor.finish()
-    assert [(await entry)[0].tolist() for entry in entries] == [[[2]], [[4]], [[6]]]
+    assert [(await entry.sink)[0].tolist() for entry in entries] == [[[2]], [[4]], [[6]]]
     assert (bench.metrics.successes, bench.metrics.in_flight) == (3, 0)
 
 
@@ -100,9 +100,9 @@ async def test_poisonous_request_fails_alone() -> None:
         else:
             bench.executor.finish()
     with pytest.raises(BackendError, match="poison"):
-        await entries[2]
+        await entries[2].sink
     good = [entries[index] for index in (0, 1, 3)]
-    assert [(await entry)[0].item() for entry in good] == [2, 4, 8]
+    assert [(await entry.sink)[0].item() for entry in good] == [2, 4, 8]
     assert (bench.metrics.failures, bench.metrics.in_flight) == (1, 0)
 
 
@@ -113,7 +113,7 @@ async def test_cancelled_request_is_dropped_before_execution() -> None:
     await turn()
     assert bench.sizes == [1]
     bench.executor.finish()
-    assert (await entries[1])[0].item() == 4
+    assert (await entries[1].sink)[0].item() == 4
     assert (bench.metrics.cancellations, bench.metrics.in_flight) == (1, 0)
 
 
@@ -123,7 +123,7 @@ async def test_request_cancelled_while_it_runs_touches_no_neighbour() -> None:
     await turn()
     entries[0].cancel()
     bench.executor.finish()
-    assert (await entries[1])[0].item() == 4
+    assert (await entries[1].sink)[0].item() == 4
     assert bench.metrics.in_flight == 0
 
 
@@ -136,7 +136,7 @@ async def test_deadline_answers_queued_and_running_requests(running: bool) -> No
     bench.clock.advance_ms(6)
     bench.batcher.sweep()
     with pytest.raises(DeadlineExceeded, match="deadline"):
-        await entry
+        await entry.sink
     assert bench.metrics.in_flight == 0
     bench.batcher.close()
 
@@ -147,7 +147,7 @@ async def test_expired_request_is_not_executed() -> None:
     bench.clock.advance_ms(6)
     await turn()
     assert bench.sizes == []
-    assert isinstance(entry.exception(), DeadlineExceeded)
+    assert isinstance(entry.sink.exception(), DeadlineExceeded)
 
 
 async def test_passed_deadline_is_refused_at_once() -> None:
@@ -185,7 +185,7 @@ async def test_close_answers_everything_that_is_left() -> None:
     queued = bench.submit()
     bench.batcher.close()
     for entry in (running, queued):
-        assert isinstance(entry.exception(), NotReady)
+        assert isinstance(entry.sink.exception(), NotReady)
     bench.executor.finish()
     with pytest.raises(NotReady):
         bench.submit()

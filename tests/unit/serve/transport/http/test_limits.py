@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve.errors import Code, InternalError, Overloaded
+from serve.errors import Code, InternalError, NotReady, Overloaded
 from serve.protocol.status import TRITON
 from tests.support.http import chunked, get, infer_body, post, settle
 
@@ -304,9 +304,9 @@ async def test_unknown_model_is_no_metric_label(wire):
     assert wire.plane.errors == [("http", Code.INVALID_ARGUMENT, "")]
 
 
-async def test_future_that_is_cancelled_elsewhere_is_answered(connect, held):
+async def test_request_that_fails_later_is_answered(connect, held):
     wire = connect(held)
     wire.send(post(BODY))
-    held.futures[0].cancel()
+    held.sinks[0].failed(NotReady("being unloaded"))
     await settle()
     assert wire.reply.status == 503

@@ -183,9 +183,9 @@ def test_server_withdraws_the_request_of_a_client_that_hangs_up(run):
         async with serving(plane) as server:
             client = await Client.open(server)
             client.writer.write(post(BODY))
-            await until(lambda: len(plane.futures) == 1)
+            await until(lambda: len(plane.sinks) == 1)
             client.writer.transport.abort()
-            await until(lambda: plane.futures[0].cancelled())
+            await until(lambda: plane.cancelled == [0])
             await until(lambda: server.connections == 0)
 
     run(scenario())
@@ -238,7 +238,7 @@ def test_drain_answers_what_was_accepted_and_closes(run):
             assert (await idle.ask(get("/v2"))).status == 200
             busy.writer.write(post(BODY))
             sending.writer.write(post(BODY)[:-5])
-            await until(lambda: len(plane.futures) == 1 and server.inflight_bytes > len(BODY))
+            await until(lambda: len(plane.sinks) == 1 and server.inflight_bytes > len(BODY))
             server.begin_drain()
             assert await idle.ended() == b""
             plane.answer(0)
@@ -246,7 +246,7 @@ def test_drain_answers_what_was_accepted_and_closes(run):
             assert (reply.status, reply.headers["connection"]) == (200, "close")
             assert await busy.ended() == b""
             sending.writer.write(post(BODY)[-5:])
-            await until(lambda: len(plane.futures) == 2)
+            await until(lambda: len(plane.sinks) == 2)
             plane.answer(1)
             assert (await sending.reply()).headers["connection"] == "close"
             assert await sending.ended() == b""
@@ -295,7 +295,7 @@ def test_drain_answers_all_that_was_pipelined(run):
         async with serving(plane) as server:
             client = await Client.open(server)
             client.writer.write(post(BODY) * 3)
-            await until(lambda: len(plane.futures) == 3)
+            await until(lambda: len(plane.sinks) == 3)
             server.begin_drain()
             for index in (1, 0, 2):
                 plane.answer(index)
@@ -312,9 +312,9 @@ def test_stop_withdraws_what_does_not_end_in_time(run):
         async with serving(plane) as server:
             client = await Client.open(server)
             client.writer.write(post(BODY))
-            await until(lambda: len(plane.futures) == 1)
+            await until(lambda: len(plane.sinks) == 1)
             await server.stop(0)
-            assert plane.futures[0].cancelled()
+            assert plane.cancelled == [0]
             await client.close()
 
     run(scenario())
