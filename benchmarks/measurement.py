@@ -26,7 +26,11 @@ class NoiseSample(msgspec.Struct, frozen=True):
     foreign_share: float
     """Part of the machine's CPU that neither the servers nor the generators used, 0 to 1."""
     psi_some: float
-    """CPU pressure (``some``) of the interval, 0 to 1; NaN where the kernel does not tell."""
+    """CPU pressure (``some``) of the interval, 0 to 1; NaN where the kernel does not tell.
+
+    Less the time that the servers and the generators themselves waited for a core: they compete
+    with each other, which is no disturbance.
+    """
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -81,4 +85,6 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float = 0.0
     invalid: tuple[str, ...] = ()
     """Why this attempt proves nothing; empty for an honest one."""
+    unsupported: str = ""
+    """Why the scenario cannot be run on this server; nothing was measured then."""
     notes: tuple[str, ...] = ()

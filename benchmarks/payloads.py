@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import orjson
@@ -14,9 +14,11 @@ __all__ = ["Payload", "binary_rows", "json_rows"]
 Rows = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
-    """One request, and how many rows it carries."""
+class Payload(msgspec.Struct, frozen=True):
+    """One request, and how many rows it carries.
+
+    For gRPC, ``path`` is the method, ``headers`` the metadata and ``body`` the serialised message.
+    """
 
     name: str
     path: str

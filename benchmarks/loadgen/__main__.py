@@ -1,30 +1,62 @@
-"""``python -m benchmarks.loadgen``: a specification on standard input, a result on output."""
+"""``python -m benchmarks.loadgen``: one generator process, told what to do on standard input.
+
+Frames are a length of four bytes and a message in MessagePack. In: a ``Job``, then the time to
+begin at (monotonic, seconds). Out: an empty frame once the slots are open, then a ``Part``. When
+standard input ends, the generator stops and reports what it has.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import signal
 import sys
 
 import msgspec
 import uvloop
 
-from benchmarks.loadgen import closed_loop, open_loop
-from benchmarks.loadgen.spec import ClosedLoop, LoadResult, OpenLoop, OpenResult
+from benchmarks.loadgen.closed_loop import ClosedGenerator
+from benchmarks.loadgen.frames import Job, read_frame, write_frame
+from benchmarks.loadgen.open_loop import OpenGenerator
+from benchmarks.loadgen.outcomes import Part
+from benchmarks.loadgen.spec import OpenLoop
 
 
-async def run(spec: OpenLoop | ClosedLoop) -> OpenResult | LoadResult:
-    """Run the load that the specification's type asks for."""
+async def generate(job: Job) -> Part:
+    """Connect, wait for the word, and run."""
+    spec, load = job.spec, job.spec.load
+    generator = (
+        OpenGenerator(spec, load, job.process)
+        if isinstance(load, OpenLoop)
+        else ClosedGenerator(spec, load, job.process)
+    )
+    slots = spec.connections // spec.processes
+    await generator.connect(max(1, slots + (job.process < spec.connections % spec.processes)))
     # A collection pauses the generator, and would be charged to the server.
+    gc.collect()
     gc.freeze()
     gc.disable()
-    if isinstance(spec, OpenLoop):
-        return await open_loop.run(spec)
-    return await closed_loop.run(spec)
+    write_frame(sys.stdout.buffer, b"")
+    zero_s = msgspec.msgpack.decode(read_frame(sys.stdin.buffer), type=float)
+    loop = asyncio.get_running_loop()
+    loop.add_reader(sys.stdin.fileno(), _ended, generator)
+    try:
+        return await generator.run(zero_s)
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
+
+
+def _ended(generator: OpenGenerator | ClosedGenerator) -> None:
+    asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+    generator.stop()
 
 
 def main() -> None:
-    spec = msgspec.json.decode(sys.stdin.buffer.read(), type=OpenLoop | ClosedLoop)
-    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(run(spec))))
+    # Ctrl-C reaches the whole group of processes; who started this one decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    job = msgspec.msgpack.decode(read_frame(sys.stdin.buffer), type=Job)
+    part = uvloop.run(generate(job))
+    write_frame(sys.stdout.buffer, msgspec.msgpack.encode(part))
 
 
 if __name__ == "__main__":

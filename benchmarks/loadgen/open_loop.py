@@ -2,7 +2,7 @@
 
 Latency counts from the time a request was due, not from when it was sent, so that a server (or a
 generator) that stalls is charged for everybody who would have come meanwhile. A request that is
-due while every connection is busy waits its turn, and that wait counts as well.
+due while every slot is taken waits its turn, and that wait counts as well.
 """
 
 from __future__ import annotations
@@ -11,115 +11,163 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from pathlib import Path
 
+import numpy as np
+
+from benchmarks.loadgen import histogram
 from benchmarks.loadgen.arrivals import schedule
-from benchmarks.loadgen.connection import IDLE, Connection, connect
-from benchmarks.loadgen.outcomes import NO_ANSWER, Outcomes
-from benchmarks.loadgen.spec import OpenLoop, OpenResult
+from benchmarks.loadgen.health import late_s
+from benchmarks.loadgen.outcomes import Part, phase_report, slices
+from benchmarks.loadgen.slots import Slots
+from benchmarks.loadgen.spec import LoadSpec, OpenLoop
+from benchmarks.loadgen.wire import IDLE, LOST, Slot, open_wire
 
-__all__ = ["run"]
+__all__ = ["OpenGenerator"]
 
 TICK_S = 0.001  # uvloop's timers are no finer, and turning without one would burn a core
-LEAD_S = 0.05  # from the schedule's start to its time zero
 
 
-class Generator:
-    """Owns the schedule and the connections of one run."""
+class OpenGenerator:
+    """Owns the schedule and the slots of one process."""
 
-    def __init__(self, spec: OpenLoop) -> None:
-        self.request = Path(spec.request_file).read_bytes()
-        times, phases = schedule(spec.phases, spec.arrivals, spec.seed)
+    def __init__(self, spec: LoadSpec, load: OpenLoop, process: int = 0) -> None:
+        # Shared
         self._spec = spec
-        self._outcomes = Outcomes(spec, times, phases)
-        self._due = times.tolist()
+        self._load = load
+        self._slots = Slots(open_wire(spec, self), self._use)
+        self._loop = asyncio.get_running_loop()
+        # What is due
+        due_s, self._phase = schedule(
+            load.phases, load.arrivals, load.seed, process, spec.processes
+        )
+        self._due = due_s.tolist()
+        self._count = len(self._due)
         self._next = 0
+        # What became of it
+        self._lag_s = [0.0] * self._count
+        self._answered_s = [0.0] * self._count
+        self._status = [LOST] * self._count
+        self._unhinted: list[int] = []
+        self._waited: list[int] = []
         self._outstanding = 0
-        self._idle: list[Connection] = []
+        # Who is free, and who waits
+        self._idle: list[Slot] = []
         self._backlog: deque[int] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        # Of the run
         self._zero_s = 0.0
+        self._stopped_s: float | None = None
         self._sent = asyncio.Event()
         self._finished = asyncio.Event()
-        self._closing = False
 
-    async def run(self) -> OpenResult:
-        """Send everything that is due, wait for the answers, and sum up."""
-        loop = asyncio.get_running_loop()
-        for _ in range(self._spec.connections):
-            self._idle.append(await connect(self, self._spec.port))
-        cpu_start = time.process_time()
-        self._zero_s = time.perf_counter() + LEAD_S
-        loop.call_later(LEAD_S, self._tick)
+    async def connect(self, slots: int) -> None:
+        """Open the slots; only then does the schedule begin."""
+        await self._slots.open(slots)
+
+    async def run(self, zero_s: float) -> Part:
+        """Send everything that is due, the first at ``zero_s``; wait for answers and sum up."""
+        self._zero_s = zero_s
+        cpu_start_s = time.process_time()
+        self._loop.call_later(max(0.0, zero_s - time.perf_counter()), self._tick)
         await self._sent.wait()
+        sent_s = time.perf_counter() - zero_s
+        cpu_share = (time.process_time() - cpu_start_s) / max(TICK_S, sent_s)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._finished.wait(), self._spec.grace_s)
-        cpu_s = time.process_time() - cpu_start
-        self._closing = True
-        await asyncio.gather(*self._tasks)
-        for connection in self._idle:
-            connection.close()
-        return self._outcomes.sum_up(cpu_s)
+        await self._slots.close()
+        return self._sum_up(cpu_share)
+
+    def stop(self) -> None:
+        """Send no more; what was sent is still waited for and reported."""
+        self._stopped_s = time.perf_counter() - self._zero_s
+        self._count = self._next
+        self._sent.set()
+        self._check_finished()
 
     def _tick(self) -> None:
         """Send what has become due."""
         now_s = time.perf_counter() - self._zero_s
-        number, due, lag = self._next, self._due, self._outcomes.lag_s
-        count = len(due)
+        number, due, lag, count = self._next, self._due, self._lag_s, self._count
+        idle, first = self._idle, number
         while number < count and due[number] <= now_s:
             lag[number] = now_s - due[number]
-            self._outstanding += 1
-            if self._idle:
-                self._idle.pop().send(number)
+            if idle:
+                idle.pop().send(number)
             else:
                 self._backlog.append(number)
+                self._waited.append(number)
             number += 1
+        self._outstanding += number - first
         self._next = number
         if number < count:
-            asyncio.get_running_loop().call_later(TICK_S, self._tick)
+            self._loop.call_later(TICK_S, self._tick)
         else:
             self._sent.set()
             self._check_finished()
 
-    def answered(self, connection: Connection, number: int, status: int, retry_after: bool) -> None:
+    def answered(self, slot: Slot | None, number: int, status: int, hinted: bool) -> None:
         """See ``Owner.answered``."""
-        self._record(number, status, retry_after)
-        self._use(connection)
-
-    def lost(self, connection: Connection, number: int) -> None:
-        """See ``Owner.lost``: the request has failed, and a new connection takes over."""
-        if number != IDLE:
-            self._record(number, NO_ANSWER, False)
-        with contextlib.suppress(ValueError):
-            self._idle.remove(connection)
-        if not self._closing:
-            task = asyncio.get_running_loop().create_task(self._replace())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    def _record(self, number: int, status: int, retry_after: bool) -> None:
-        self._outcomes.answered_s[number] = time.perf_counter() - self._zero_s
-        self._outcomes.status[number] = status
-        if status == 503 and not retry_after:
-            self._outcomes.without_hint.append(number)
+        self._answered_s[number] = time.perf_counter() - self._zero_s
+        self._status[number] = status
+        if not hinted and status == 503:
+            self._unhinted.append(number)
         self._outstanding -= 1
-        self._check_finished()
+        if slot is not None:
+            self._use(slot)
+        if not self._outstanding:
+            self._check_finished()
+
+    def lost(self, slot: Slot, number: int) -> None:
+        """See ``Owner.lost``: its request has failed, and a new slot takes over."""
+        with contextlib.suppress(ValueError):
+            self._idle.remove(slot)
+        if self._slots.lost(slot) and number != IDLE:
+            self.answered(None, number, LOST, True)
 
     def _check_finished(self) -> None:
-        if not self._outstanding and self._next == len(self._due):
+        if self._outstanding <= 0 and self._next == self._count:
             self._finished.set()
 
-    def _use(self, connection: Connection) -> None:
+    def _use(self, slot: Slot) -> None:
         if self._backlog:
-            connection.send(self._backlog.popleft())
+            slot.send(self._backlog.popleft())
         else:
-            self._idle.append(connection)
+            self._idle.append(slot)
 
-    async def _replace(self) -> None:
-        with contextlib.suppress(OSError):  # the server is gone: what is left stays unanswered
-            self._use(await connect(self, self._spec.port))
-
-
-async def run(spec: OpenLoop) -> OpenResult:
-    """Run one open-loop load."""
-    return await Generator(spec).run()
+    def _sum_up(self, cpu_share: float) -> Part:
+        count = self._count
+        due_s, lag_s = np.asarray(self._due[:count]), np.asarray(self._lag_s[:count])
+        latency_s = np.asarray(self._answered_s[:count]) - due_s
+        status, phase = np.asarray(self._status[:count], np.intp), self._phase[:count]
+        unhinted = np.bincount(phase[self._unhinted], minlength=len(self._load.phases))
+        measured = np.asarray([one.measured for one in self._load.phases])[phase]
+        ends_s = np.cumsum([one.duration_s for one in self._load.phases])
+        lag_s, reached_s = lag_s[measured], (due_s + lag_s)[measured]
+        until_s = ends_s[-1] if self._stopped_s is None else self._stopped_s
+        reports = []
+        for index, one in enumerate(self._load.phases):
+            mine = phase == index
+            lasted_s = min(one.duration_s, until_s - (ends_s[index] - one.duration_s))
+            if lasted_s <= 0:
+                continue  # interrupted before it began
+            reports.append(
+                phase_report(
+                    one,
+                    float(lasted_s),
+                    latency_s[mine],
+                    status[mine],
+                    int(unhinted[index]),
+                    self._spec.slo_ms / 1e3,
+                )
+            )
+        return Part(
+            tool="open loop",
+            phases=tuple(reports),
+            slices=slices(due_s, latency_s, status, self._spec.slice_s),
+            lag_histogram=histogram.encode(lag_s),
+            late=int((lag_s > late_s(self._spec.slo_ms)).sum()),
+            waited=int(measured[self._waited].sum()),
+            scheduled=int(measured.sum()),
+            dealt_with=int((reached_s <= until_s).sum()),
+            cpu_share=cpu_share,
+            interrupted=self._stopped_s is not None,
+        )

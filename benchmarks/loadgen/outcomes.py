@@ -1,84 +1,99 @@
-"""What became of each request of an open-loop run, and the sums over it."""
+"""What became of each request of one generator, and the sums over it, made in one pass at the end.
+
+Columns with an element a request; plain lists, because the generators write single elements.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.loadgen.percentiles import latency_ms
-from benchmarks.loadgen.spec import OpenLoop, OpenResult, PhaseResult, Slice
+from benchmarks.loadgen import histogram
+from benchmarks.loadgen.spec import Phase, PhaseReport
+from benchmarks.loadgen.wire import is_ok, is_refused, status_name
 
-__all__ = ["NO_ANSWER", "Outcomes"]
+__all__ = ["Part", "SlicePart", "phase_report", "slices"]
 
-NO_ANSWER = 0
-LATE_SHARE_OF_SLO = 0.05
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.intp]
 
 
-class Outcomes:
-    """Columns with an element a request; lists, because the generator writes single elements."""
+class SlicePart(msgspec.Struct, frozen=True, kw_only=True):
+    """One generator's share of a slice of the timeline."""
 
-    def __init__(
-        self, spec: OpenLoop, due_s: npt.NDArray[np.float64], phase: npt.NDArray[np.intp]
-    ) -> None:
-        self._spec = spec
-        self._due_s = due_s
-        self._phase = phase
-        self.lag_s = [0.0] * len(due_s)
-        self.answered_s = [0.0] * len(due_s)
-        self.status = [NO_ANSWER] * len(due_s)
-        self.without_hint: list[int] = []
+    number: int
+    offered: int
+    ok: int
+    refused: int
+    failed: int
+    histogram: str
 
-    def sum_up(self, client_cpu_s: float) -> OpenResult:
-        """Everything at once, when the run is over."""
-        latency_s = np.asarray(self.answered_s) - self._due_s
-        status = np.asarray(self.status)
-        lag_s = np.asarray(self.lag_s)
-        late_s = self._spec.slo_ms / 1e3 * LATE_SHARE_OF_SLO
-        return OpenResult(
-            phases=tuple(
-                self._phase_result(index, latency_s, status)
-                for index in range(len(self._spec.phases))
-            ),
-            timeline=self._timeline(latency_s, status),
-            lag_ms=latency_ms(lag_s),
-            late_share=float(np.mean(lag_s > late_s)) if lag_s.size else 0.0,
-            client_cpu_s=round(client_cpu_s, 4),
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What one generator process saw."""
+
+    tool: str
+    phases: tuple[PhaseReport, ...]
+    slices: tuple[SlicePart, ...]
+    lag_histogram: str
+    late: int = 0
+    waited: int = 0
+    scheduled: int = 0
+    dealt_with: int = 0
+    """Of the scheduled ones, those it got round to inside the schedule's own time."""
+    cpu_share: float
+    interrupted: bool = False
+
+
+def phase_report(
+    phase: Phase,
+    duration_s: float,
+    latency_s: Floats,
+    status: Integers,
+    unhinted: int,
+    slo_s: float,
+) -> PhaseReport:
+    """The sums over the requests of one phase, of which there is an element in each column."""
+    ok = is_ok(status)
+    counts = Counter(status.tolist())
+    refused = int(is_refused(status).sum())
+    latencies = histogram.encode(latency_s[ok])
+    return PhaseReport(
+        name=phase.name,
+        duration_s=duration_s,
+        measured=phase.measured,
+        offered=len(status),
+        ok=int(ok.sum()),
+        good=int((latency_s[ok] <= slo_s).sum()),
+        refused=refused,
+        failed=len(status) - int(ok.sum()) - refused,
+        refusals_without_hint=unhinted,
+        statuses={status_name(code): count for code, count in sorted(counts.items())},
+        latency_ms=histogram.latency(latencies),
+        histogram=latencies,
+    )
+
+
+def slices(
+    due_s: Floats, latency_s: Floats, status: Integers, width_s: float
+) -> tuple[SlicePart, ...]:
+    """The timeline, by intended send time (ascending); slices without a request are left out."""
+    numbers, starts = np.unique((due_s / width_s).astype(int), return_index=True)
+    parts = []
+    for number, start, end in zip(numbers, starts, [*starts[1:], len(due_s)], strict=True):
+        mine = status[start:end]
+        ok, refused = is_ok(mine), int(is_refused(mine).sum())
+        parts.append(
+            SlicePart(
+                number=int(number),
+                offered=len(mine),
+                ok=int(ok.sum()),
+                refused=refused,
+                failed=len(mine) - int(ok.sum()) - refused,
+                histogram=histogram.encode(latency_s[start:end][ok]),
+            )
         )
-
-    def _phase_result(
-        self, index: int, latency_s: npt.NDArray[np.float64], status: npt.NDArray[np.intp]
-    ) -> PhaseResult:
-        phase = self._spec.phases[index]
-        mine = self._phase == index
-        ok = mine & _is_ok(status)
-        counts = Counter(status[mine].tolist())
-        return PhaseResult(
-            name=phase.name,
-            duration_s=phase.duration_s,
-            offered=int(mine.sum()),
-            statuses={str(code): count for code, count in sorted(counts.items())},
-            good=int((ok & (latency_s <= self._spec.slo_ms / 1e3)).sum()),
-            refusals_without_hint=int(mine[self.without_hint].sum()),
-            latency_ms=latency_ms(latency_s[ok]),
-        )
-
-    def _timeline(
-        self, latency_s: npt.NDArray[np.float64], status: npt.NDArray[np.intp]
-    ) -> tuple[Slice, ...]:
-        width_s = self._spec.slice_ms / 1e3
-        slices = (self._due_s / width_s).astype(int)
-        ok = _is_ok(status)
-        timeline = []
-        for number in np.unique(slices).tolist():
-            mine = slices == number
-            good = latency_s[mine & ok]
-            worst_ms = round(float(good.max()) * 1e3, 2) if good.size else 0.0
-            start_s = round(number * width_s, 3)
-            timeline.append(Slice(start_s, int(good.size), int((mine & ~ok).sum()), worst_ms))
-        return tuple(timeline)
-
-
-def _is_ok(status: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-    return (status >= 200) & (status < 300)
+    return tuple(parts)

@@ -1,4 +1,8 @@
-"""What a load generator is told, and what it answers: JSON on standard input and output."""
+"""What a load generator is told, and what it reports.
+
+``benchmarks.loadgen.launch.run_load`` takes a ``LoadSpec`` and gives a ``LoadReport``. Both are
+plain data, because the generators are processes of their own.
+"""
 
 from __future__ import annotations
 
@@ -6,54 +10,86 @@ from typing import Literal
 
 import msgspec
 
+from benchmarks.measurement import Slice
+from benchmarks.payloads import Payload
+
 __all__ = [
     "ClosedLoop",
+    "Health",
     "Latency",
-    "LoadResult",
+    "LoadReport",
+    "LoadSpec",
     "OpenLoop",
-    "OpenResult",
     "Phase",
-    "PhaseResult",
-    "Slice",
+    "PhaseReport",
+    "Protocol",
+    "Target",
 ]
+
+Protocol = Literal["http", "grpc", "grpc_stream"]
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the requests go: the HTTP port, or the gRPC port for both kinds of gRPC."""
+
+    port: int
+    host: str = "127.0.0.1"
+    protocol: Protocol = "http"
 
 
 class Phase(msgspec.Struct, frozen=True):
-    """A stretch of time with one rate of arrivals."""
+    """A stretch of time whose rate of arrivals is constant, or changes evenly (a ramp)."""
 
     name: str
     rate_per_s: float
     duration_s: float
+    end_rate_per_s: float | None = None
+    """The rate at its end; the same as at its start unless given."""
+    measured: bool = True
+    """Whether it counts: warm-up does not."""
 
 
 class OpenLoop(msgspec.Struct, frozen=True, tag="open", kw_only=True):
-    """Requests at times fixed beforehand, whatever the server does."""
+    """Requests at times fixed beforehand, whatever the server does (``profiles`` makes phases)."""
 
-    port: int
-    request_file: str
-    """The whole HTTP request, headers and body."""
-    connections: int
     phases: tuple[Phase, ...]
     arrivals: Literal["poisson", "constant"] = "poisson"
     seed: int = 20261123
-    slo_ms: float
-    grace_s: float = 5.0
-    """How long to wait for answers after the last arrival."""
-    slice_ms: float = 100.0
-    """Width of a slice of the timeline."""
+    """The same seed gives the same arrivals, however many processes share them."""
 
 
 class ClosedLoop(msgspec.Struct, frozen=True, tag="closed", kw_only=True):
     """Each connection sends its next request when the last one is answered."""
 
-    port: int
-    request_file: str
-    connections: int
     duration_s: float
+    warmup_s: float = 0.0
+    tool: Literal["own", "wrk", "auto"] = "own"
+    """``wrk``: HTTP and a single payload only; ``auto``: wrk where it is installed and can."""
+
+
+class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of load on one server."""
+
+    target: Target
+    payloads: tuple[Payload, ...]
+    """Sent in turn; for the target's protocol, all of them."""
+    load: OpenLoop | ClosedLoop
+    connections: int = 64
+    """Most requests under way at once, over all processes. HTTP: connections; gRPC stream:
+    streams; gRPC: calls. A request that is due while all are taken waits, and that wait counts."""
+    channels: int = 4
+    """HTTP/2 connections that the gRPC calls or streams of a process share."""
+    processes: int = 1
+    slo_ms: float = 100.0
+    """What "good" means, and how late a generator may be (5 % of it)."""
+    grace_s: float = 5.0
+    """How long to wait for answers after the last arrival."""
+    slice_s: float = 1.0
+    """Width of a slice of the timeline."""
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Percentiles in milliseconds; all 0 where nothing was answered."""
+    """Percentiles in milliseconds, to three significant digits; all 0 where there was nothing."""
 
     p50: float = 0.0
     p90: float = 0.0
@@ -62,67 +98,85 @@ class Latency(msgspec.Struct, frozen=True):
     max: float = 0.0
 
 
-class PhaseResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The fate of the requests that were due in one phase."""
+class PhaseReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The fate of the requests that were due in one phase (closed loop: sent in it)."""
 
     name: str
     duration_s: float
+    measured: bool = True
     offered: int
-    statuses: dict[str, int]
-    """By HTTP status; "0": connection lost or no answer."""
+    ok: int
     good: int
-    """Answered 2xx within the SLO."""
-    refusals_without_hint: int
-    """503 without a Retry-After header."""
+    """Answered well within the SLO."""
+    refused: int
+    """HTTP 429 and 503; gRPC RESOURCE_EXHAUSTED and UNAVAILABLE."""
+    failed: int
+    """Everything else, unanswered and lost requests included."""
+    refusals_without_hint: int = 0
+    """503 without a Retry-After header; HTTP only."""
+    statuses: dict[str, int]
+    """By HTTP status or gRPC code; "lost": no answer."""
     latency_ms: Latency
-    """Of 2xx answers, from the intended send time."""
+    """Of good answers, from the intended send time (closed loop: from when it was sent)."""
+    histogram: str
+    """The same, in whole µs: HdrHistogram V2, base64."""
+
+    @property
+    def ok_per_s(self) -> float:
+        return self.ok / self.duration_s
 
     @property
     def good_per_s(self) -> float:
         return self.good / self.duration_s
 
-    def share(self, status: str) -> float:
-        """Part of the offered requests that got this status."""
-        return self.statuses.get(status, 0) / max(1, self.offered)
-
-
-class Slice(msgspec.Struct, frozen=True):
-    """A moment of the timeline, by intended send time."""
-
-    start_s: float
-    ok: int
-    other: int
-    worst_ms: float
-    """Slowest 2xx answer."""
-
-
-class OpenResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What an open-loop run saw, and whether the generator kept its own times."""
-
-    phases: tuple[PhaseResult, ...]
-    timeline: tuple[Slice, ...]
-    lag_ms: Latency
-    """From the intended send time to when the generator got round to it."""
-    late_share: float
-    """Part of the arrivals that the generator got round to too late (5 % of the SLO)."""
-    client_cpu_s: float
-
-    def phase(self, name: str) -> PhaseResult:
-        """One phase by name."""
-        return next(phase for phase in self.phases if phase.name == name)
-
-
-class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a closed-loop run saw."""
-
-    tool: str
-    requests: int
-    failed: int
-    """Not answered, or answered with something else than 2xx."""
-    duration_s: float
-    p50_ms: float
-    p99_ms: float
+    @property
+    def error_rate(self) -> float:
+        """Part of the offered requests that were neither answered well nor refused."""
+        return self.failed / max(1, self.offered)
 
     @property
-    def ok_per_s(self) -> float:
-        return (self.requests - self.failed) / self.duration_s
+    def refused_rate(self) -> float:
+        return self.refused / max(1, self.offered)
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """How well the generator kept its own schedule; over all its processes, the worst of them."""
+
+    send_lag_ms: Latency = Latency()
+    """From when a request was due to when the generator got round to it."""
+    late_share: float = 0.0
+    """Part of the arrivals that it got round to too late: by 5 % of the SLO."""
+    waited_share: float = 0.0
+    """Part of the arrivals that found every connection taken; the server's doing, not ours."""
+    cpu_share: float = 0.0
+    """Of one core, by the busiest process; NaN where the tool does not tell."""
+    scheduled_per_s: float = 0.0
+    achieved_per_s: float = 0.0
+    """Requests dealt with inside the schedule's own time."""
+    enough_requests: bool = True
+    """Whether there were enough to say anything of a p99 (early stopping, 99 % confidence)."""
+    reasons: tuple[str, ...] = ()
+    """Why the load was not driven honestly: belongs into ``Measurement.invalid``. Empty if fine."""
+
+
+class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run of load saw."""
+
+    tool: str
+    phases: tuple[PhaseReport, ...]
+    total: PhaseReport
+    """All measured phases together."""
+    timeline: tuple[Slice, ...] = ()
+    """Every phase, warm-up included; from the start of the first one."""
+    health: Health
+    interrupted: bool = False
+
+    @property
+    def answered(self) -> int:
+        """Requests that the server did something for, warm-up and stragglers included: what its
+        CPU over the run is divided by."""
+        return sum(phase.offered - phase.statuses.get("lost", 0) for phase in self.phases)
+
+    def phase(self, name: str) -> PhaseReport:
+        """One phase by name."""
+        return next(phase for phase in self.phases if phase.name == name)

@@ -1,27 +1,67 @@
-"""wrk, the closed-loop generator that costs least: its command line, and what it prints."""
+"""wrk, another closed-loop generator: the outside check of our own."""
 
 from __future__ import annotations
 
+import math
 import re
+import resource
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
-from benchmarks.loadgen.spec import LoadResult
+import msgspec
+
+from benchmarks.loadgen import histogram
+from benchmarks.loadgen.spec import (
+    ClosedLoop,
+    Health,
+    Latency,
+    LoadReport,
+    LoadSpec,
+    PhaseReport,
+)
 from benchmarks.payloads import Payload
 
-__all__ = ["available", "parse", "run", "script"]
+__all__ = ["WrkError", "available", "parse", "run", "script", "takes"]
 
-UNITS_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 60e3}
-_COUNT = re.compile(r"^\s*(\d+) requests in ([\d.]+)(us|ms|s|m),", re.MULTILINE)
-_PERCENTILE = re.compile(r"^\s*(50|99)%\s+([\d.]+)(us|ms|s|m)", re.MULTILINE)
-_STATUS = re.compile(r"Non-2xx or 3xx responses: (\d+)")
-_SOCKET = re.compile(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)")
+_LINE = re.compile(r"^penstock (.+)$", re.MULTILINE)
+# wrk prints two digits; what it counted is handed to this function in full.
+_DONE = """
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    "penstock requests=%d duration_us=%d connect=%d read=%d write=%d status=%d timeout=%d",
+    summary.requests, summary.duration, errors.connect, errors.read, errors.write,
+    errors.status, errors.timeout))
+  io.write(string.format(" p50=%d p90=%d p99=%d p999=%d max=%d\\n",
+    latency:percentile(50), latency:percentile(90), latency:percentile(99),
+    latency:percentile(99.9), latency.max))
+end
+"""
+
+
+class WrkError(RuntimeError):
+    """wrk failed, or printed what we do not understand; carries its words."""
 
 
 def available() -> bool:
     """Whether wrk is installed."""
     return shutil.which("wrk") is not None
+
+
+def takes(spec: LoadSpec) -> bool:
+    """Whether wrk is to drive this load.
+
+    Raises:
+        WrkError: it is asked for by name, and is not installed or cannot.
+    """
+    if not isinstance(spec.load, ClosedLoop) or spec.load.tool == "own":
+        return False
+    able = spec.target.protocol == "http" and len(spec.payloads) == 1
+    if spec.load.tool == "wrk" and not (able and available()):
+        raise WrkError("wrk is not installed" if able else "wrk drives HTTP with one payload only")
+    return able and available()
 
 
 def script(payload: Payload, body_file: Path) -> str:
@@ -30,53 +70,80 @@ def script(payload: Payload, body_file: Path) -> str:
     return (
         f'wrk.method = "POST"\n{headers}'
         f'local file = io.open("{body_file}", "rb")\n'
-        'wrk.body = file:read("*a")\nfile:close()\n'
+        f'wrk.body = file:read("*a")\nfile:close()\n{_DONE}'
     )
 
 
-def run(
-    port: int, payload: Payload, folder: Path, *, connections: int, duration_s: int
-) -> LoadResult:
-    """Load a server of this machine; one thread, because the server needs the other cores."""
-    body_file = folder / f"{payload.name}.body"
+def run(spec: LoadSpec, load: ClosedLoop) -> LoadReport:
+    """Load a server with whole seconds; a thread for each process asked for.
+
+    Raises:
+        WrkError: it failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="penstock-wrk-") as folder:
+        phases = []
+        if load.warmup_s > 0:
+            warmup = parse(_wrk(spec, Path(folder), load.warmup_s))
+            phases.append(msgspec.structs.replace(warmup, name="warmup", measured=False))
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        text = _wrk(spec, Path(folder), load.duration_s)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    phase = parse(text)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return LoadReport(
+        tool="wrk",
+        phases=(*phases, phase),
+        total=phase,
+        health=Health(
+            cpu_share=cpu_s / spec.processes / phase.duration_s,
+            scheduled_per_s=phase.offered / phase.duration_s,
+            achieved_per_s=phase.offered / phase.duration_s,
+        ),
+    )
+
+
+def parse(text: str) -> PhaseReport:
+    """What the script above printed. wrk keeps no histogram, and does not know the SLO.
+
+    Raises:
+        WrkError: it printed nothing.
+    """
+    line = _LINE.search(text)
+    if line is None:
+        raise WrkError(f"wrk reported nothing: {text.strip()[-500:]}")
+    seen = {key: int(value) for key, value in (pair.split("=") for pair in line[1].split())}
+    # wrk counts only what was answered; what was not is neither here nor there otherwise.
+    lost = seen["connect"] + seen["read"] + seen["write"] + seen["timeout"]
+    ok = seen["requests"] - seen["status"]
+    return PhaseReport(
+        name="closed",
+        duration_s=seen["duration_us"] / 1e6,
+        offered=seen["requests"] + lost,
+        ok=ok,
+        good=ok,
+        refused=0,
+        failed=seen["status"] + lost,
+        statuses={"2xx": ok, "other": seen["status"], "lost": lost},
+        latency_ms=Latency(*(seen[key] / 1e3 for key in ("p50", "p90", "p99", "p999", "max"))),
+        histogram=histogram.merge(()),
+    )
+
+
+def _wrk(spec: LoadSpec, folder: Path, duration_s: float) -> str:
+    (payload,), target = spec.payloads, spec.target
+    body_file, lua = folder / "body", folder / "script.lua"
     body_file.write_bytes(payload.body)
-    lua = folder / f"{payload.name}.lua"
     lua.write_text(script(payload, body_file))
     done = subprocess.run(
         [
-            *("wrk", "-t1", f"-c{connections}", f"-d{duration_s}s", "--latency"),
-            *("--timeout", "10s", "-s", str(lua), f"http://127.0.0.1:{port}{payload.path}"),
+            *("wrk", f"-t{spec.processes}", f"-c{spec.connections}", "--timeout", "10s"),
+            *(f"-d{math.ceil(duration_s)}s", "-s", str(lua)),
+            f"http://{target.host}:{target.port}{payload.path}",
         ],
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    return parse(done.stdout)
-
-
-def parse(text: str) -> LoadResult:
-    """wrk's report.
-
-    Raises:
-        ValueError: it is not one.
-    """
-    count = _COUNT.search(text)
-    if count is None:
-        raise ValueError(f"wrk printed no request count: {text[:500]!r}")
-    percentiles = {
-        point: float(value) * UNITS_MS[unit] for point, value, unit in _PERCENTILE.findall(text)
-    }
-    failed = int(status.group(1)) if (status := _STATUS.search(text)) else 0
-    requests = int(count.group(1))
-    if sockets := _SOCKET.search(text):
-        # wrk counts only what was answered; what was not is neither here nor there otherwise.
-        lost = sum(map(int, sockets.groups()))
-        failed, requests = failed + lost, requests + lost
-    return LoadResult(
-        tool="wrk",
-        requests=requests,
-        failed=failed,
-        duration_s=float(count.group(2)) * UNITS_MS[count.group(3)] / 1e3,
-        p50_ms=round(percentiles.get("50", 0.0), 4),
-        p99_ms=round(percentiles.get("99", 0.0), 4),
-    )
+    if done.returncode:
+        raise WrkError(f"wrk ended with {done.returncode}: {done.stderr or done.stdout}")
+    return done.stdout

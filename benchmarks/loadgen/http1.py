@@ -1,0 +1,80 @@
+"""HTTP/1.1 with keep-alive: a slot is a connection with at most one request under way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import httptools
+
+from benchmarks.loadgen.spec import LoadSpec
+from benchmarks.loadgen.wire import IDLE, Owner
+
+__all__ = ["Connection", "HttpWire"]
+
+
+class Connection(asyncio.Protocol):
+    """One connection; the bytes of every request are ready beforehand."""
+
+    def __init__(self, owner: Owner, requests: tuple[bytes, ...]) -> None:
+        self._owner = owner
+        self._requests = requests
+        self._parser = httptools.HttpResponseParser(self)
+        self._last = b""
+        self.number = IDLE
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def send(self, number: int) -> None:
+        """Send request ``number``."""
+        self.number = number
+        self._transport.write(self._requests[number % len(self._requests)])
+
+    def close(self) -> None:
+        """Hang up."""
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._last = data
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._transport.abort()
+
+    def on_message_complete(self) -> None:
+        """httptools: the answer is there in full.
+
+        Whether there is a hint is looked up in refusals only: a callback for every header of
+        every answer would cost the generator a tenth of its capacity.
+        """
+        number, self.number = self.number, IDLE
+        status = self._parser.get_status_code()
+        hinted = status in (429, 503) and b"\nretry-after:" in self._last.lower()
+        if self._parser.should_keep_alive():
+            self._owner.answered(self, number, status, hinted)
+        else:
+            self._owner.answered(None, number, status, hinted)
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._owner.lost(self, self.number)
+
+
+class HttpWire:
+    """Connections to one HTTP port."""
+
+    def __init__(self, spec: LoadSpec, owner: Owner) -> None:
+        self._target = spec.target
+        self._requests = tuple(payload.http() for payload in spec.payloads)
+        self._owner = owner
+
+    async def open(self) -> Connection:
+        """See ``Wire.open``."""
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: Connection(self._owner, self._requests), self._target.host, self._target.port
+        )
+        return connection
+
+    async def close(self) -> None:
+        """See ``Wire.close``: each connection is closed on its own."""

@@ -1,0 +1,121 @@
+"""The client's side of a protocol, as the generators see it: slots that take a request each."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.loadgen.spec import LoadSpec
+
+__all__ = [
+    "GRPC",
+    "IDLE",
+    "LOST",
+    "Owner",
+    "Slot",
+    "Wire",
+    "is_ok",
+    "is_refused",
+    "open_wire",
+    "status_name",
+]
+
+IDLE = -1
+LOST = 0
+"""The status of a request without an answer; else the HTTP status, or a gRPC code + ``GRPC``."""
+GRPC = 1000
+_REFUSED = (429, 503, GRPC + 8, GRPC + 14)
+_GRPC_NAMES = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+
+
+class Slot(Protocol):
+    """Room for one request under way."""
+
+    def send(self, number: int) -> None:
+        """Send request ``number``; payloads take turns by it."""
+
+    def close(self) -> None:
+        """Give the slot up; its owner is not told of what becomes of its request."""
+
+
+class Owner(Protocol):
+    """Who decides what a slot does next; called on the event loop."""
+
+    def answered(self, slot: Slot | None, number: int, status: int, hinted: bool) -> None:
+        """Request ``number`` is answered and the slot is free; None: it is about to be lost.
+
+        ``hinted``: a refusal says when to come again.
+        """
+
+    def lost(self, slot: Slot, number: int) -> None:
+        """The slot is gone, and with it request ``number`` (or ``IDLE``)."""
+
+
+class Wire(Protocol):
+    """Opens slots to one server."""
+
+    async def open(self) -> Slot:
+        """A new slot.
+
+        Raises:
+            OSError: the server cannot be reached.
+        """
+
+    async def close(self) -> None:
+        """Let go of everything; no slot is used any more."""
+
+
+def open_wire(spec: LoadSpec, owner: Owner) -> Wire:
+    """The wire for the target's protocol; gRPC's library is only loaded where it is spoken."""
+    if spec.target.protocol == "http":
+        from benchmarks.loadgen.http1 import HttpWire
+
+        return HttpWire(spec, owner)
+    if spec.target.protocol == "grpc":
+        from benchmarks.loadgen.grpc_unary import UnaryWire
+
+        return UnaryWire(spec, owner)
+    from benchmarks.loadgen.grpc_stream import StreamWire
+
+    return StreamWire(spec, owner)
+
+
+def is_ok(status: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Where requests were answered well."""
+    ok: npt.NDArray[np.bool_] = ((status >= 200) & (status < 300)) | (status == GRPC)
+    return ok
+
+
+def is_refused(status: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Where the server said that it had no capacity."""
+    return np.isin(status, _REFUSED)
+
+
+def status_name(status: int) -> str:
+    """As people know it."""
+    if status == LOST:
+        return "lost"
+    if status < GRPC:
+        return str(status)
+    code = status - GRPC
+    return _GRPC_NAMES[code] if code < len(_GRPC_NAMES) else f"gRPC {code}"

@@ -1,0 +1,95 @@
+"""The open loop sends what is due, whatever becomes of it."""
+
+import asyncio
+import time
+
+import pytest
+
+from benchmarks.loadgen.open_loop import OpenGenerator
+from benchmarks.loadgen.spec import LoadSpec, OpenLoop, Phase, Target
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+REFUSED = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+UNHINTED = REFUSED.replace(b"Retry-After: 1\r\n", b"")
+LEAVING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
+PHASES = (Phase("warmup", 200.0, 0.1, measured=False), Phase("steady", 200.0, 0.2))
+
+
+async def connected(port, payloads, phases, connections=4):
+    load = OpenLoop(phases=phases, arrivals="constant")
+    target = Target(port=port)
+    spec = LoadSpec(
+        target=target, payloads=payloads, load=load, connections=connections, slo_ms=60_000.0
+    )
+    generator = OpenGenerator(spec, load)
+    await generator.connect(connections)
+    return generator
+
+
+async def run(port, payloads, phases=PHASES, connections=4):
+    generator = await connected(port, payloads, phases, connections)
+    return await generator.run(time.perf_counter())
+
+
+async def test_open_loop_sends_everything_that_is_due(answering, payload):
+    async with answering(OK) as port:
+        part = await run(port, (payload,))
+
+    warmup, steady = part.phases
+    assert (warmup.statuses, steady.statuses) == ({"200": 20}, {"200": 40})
+    assert (steady.ok, steady.good, steady.failed) == (40, 40, 0)
+    assert (warmup.measured, part.scheduled, part.dealt_with > 0) == (False, 40, True)
+
+
+async def test_open_loop_sends_payloads_in_turn(answering, payload):
+    seen = []
+    other = type(payload)("q", "/other", (), b"", 1)
+    async with answering(OK, seen=seen) as port:
+        await run(port, (payload, other))
+
+    assert len([request for request in seen if b"/other" in request]) == len(seen) / 2
+
+
+async def test_open_loop_counts_refusals_and_their_hints(answering, payload):
+    async with answering(OK, REFUSED, OK, UNHINTED) as port:
+        part = await run(port, (payload,), PHASES[1:])
+
+    (steady,) = part.phases
+    assert steady.statuses == {"200": 20, "503": 20}
+    assert (steady.refused, steady.refusals_without_hint, steady.failed) == (20, 10, 0)
+
+
+@pytest.mark.parametrize(
+    ("last", "statuses"),
+    [
+        (b"", {"lost": 10, "200": 30}),
+        (LEAVING, {"200": 40}),
+        (b"not HTTP", {"lost": 10, "200": 30}),
+    ],
+    ids=["hangs up", "says close", "talks nonsense"],
+)
+async def test_open_loop_opens_connections_anew(answering, payload, last, statuses):
+    async with answering(OK, OK, OK, last) as port:
+        part = await run(port, (payload,), PHASES[1:])
+
+    assert part.phases[0].statuses == statuses
+
+
+async def test_open_loop_counts_arrivals_that_waited_for_a_connection(answering, payload):
+    burst = (Phase("burst", 100_000.0, 0.001),)
+    async with answering(OK) as port:
+        part = await run(port, (payload,), burst, connections=1)
+
+    assert part.phases[0].ok == 100
+    assert part.waited > 0
+
+
+async def test_open_loop_that_is_stopped_reports_what_it_sent(answering, payload):
+    async with answering(OK) as port:
+        generator = await connected(port, (payload,), (*PHASES, Phase("never", 200.0, 60.0)))
+        asyncio.get_running_loop().call_later(0.05, generator.stop)
+        part = await generator.run(time.perf_counter())
+
+    assert part.interrupted
+    assert [phase.name for phase in part.phases] == ["warmup"]
+    assert 0 < part.phases[0].offered < 20
