@@ -1,4 +1,4 @@
-"""Before anything is timed: do the contenders give the same answer?"""
+"""Before anything is timed: does a server answer, and do two give the same answer?"""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import json
 import math
 from typing import Any
 
+from benchmarks.loadgen.spec import Target
 from benchmarks.payloads import Payload
 from benchmarks.process import Server
 
-__all__ = ["WrongAnswerError", "ask", "same_answers"]
+__all__ = ["WrongAnswerError", "ask", "ask_once", "same_answers"]
+
+TIMEOUT_S = 30.0
 
 
 class WrongAnswerError(RuntimeError):
@@ -18,21 +21,21 @@ class WrongAnswerError(RuntimeError):
 
 
 def ask(server: Server, payload: Payload) -> bytes:
-    """One request; returns the body of the answer.
+    """One request over HTTP; returns the body of the answer.
 
     Raises:
         WrongAnswerError: the status is not 200.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30.0)
-    try:
-        connection.request("POST", payload.path, payload.body, dict(payload.headers))
-        response = connection.getresponse()
-        body = response.read()
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise WrongAnswerError(f"{server.name} answered {response.status}: {body[:500]!r}")
-    return body
+    return ask_once(Target(port=server.port), payload)
+
+
+def ask_once(target: Target, payload: Payload) -> bytes:
+    """One request, over HTTP or gRPC unary; returns the answer's body or message.
+
+    Raises:
+        WrongAnswerError: it is not answered well.
+    """
+    return _ask_http(target, payload) if target.protocol == "http" else _ask_grpc(target, payload)
 
 
 def same_answers(first: Server, second: Server, payload: Payload) -> None:
@@ -48,6 +51,33 @@ def same_answers(first: Server, second: Server, payload: Payload) -> None:
         raise WrongAnswerError(
             f"{first.name} answered {values[0][:3]}, {second.name} {values[1][:3]}"
         )
+
+
+def _ask_http(target: Target, payload: Payload) -> bytes:
+    connection = http.client.HTTPConnection(target.host, target.port, timeout=TIMEOUT_S)
+    try:
+        connection.request("POST", payload.path, payload.body, dict(payload.headers))
+        response = connection.getresponse()
+        body = response.read()
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise WrongAnswerError(f"port {target.port} answered {response.status}: {body[:500]!r}")
+    return body
+
+
+def _ask_grpc(target: Target, payload: Payload) -> bytes:
+    import grpc  # where it is spoken only: it takes a quarter of a second to load
+
+    from benchmarks.loadgen.grpc_channels import UNARY
+
+    with grpc.insecure_channel(f"{target.host}:{target.port}") as channel:
+        try:
+            return bytes(channel.unary_unary(UNARY)(payload.body, timeout=TIMEOUT_S))
+        except grpc.RpcError as error:
+            raise WrongAnswerError(
+                f"port {target.port} answered {error.code().name}: {error.details()}"
+            ) from error
 
 
 def _values(answer: Any) -> list[float]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["ForeignLoad", "cores", "facts"]
+__all__ = ["ForeignLoad", "busy_s", "cores", "facts", "own_s"]
 
 PACKAGES = ("penstock", "onnxruntime", "uvloop", "httptools", "orjson", "msgspec", "numpy")
 
@@ -50,24 +50,25 @@ class ForeignLoad:
 
     def __init__(self) -> None:
         self._start_s = time.perf_counter()
-        self._busy_s = _busy_s()
-        self._own_s = _own_s()
+        self._busy_s = busy_s()
+        self._own_s = own_s()
 
     def share(self, servers_cpu_s: float) -> float:
         """Between 0 and 1, since this object was made; a hundredth of a second is the grain."""
         elapsed_s = time.perf_counter() - self._start_s
-        own_s = _own_s() - self._own_s + servers_cpu_s
-        foreign_s = _busy_s() - self._busy_s - own_s
+        ours_s = own_s() - self._own_s + servers_cpu_s
+        foreign_s = busy_s() - self._busy_s - ours_s
         return max(0.0, foreign_s / (elapsed_s * (os.cpu_count() or 1)))
 
 
-def _busy_s() -> float:
+def busy_s() -> float:
     """CPU used on the whole machine since it started, time stolen by the host included."""
     times = psutil.cpu_times()
     return float(times.user + times.nice + times.system + times.irq + times.softirq + times.steal)
 
 
-def _own_s() -> float:
+def own_s() -> float:
+    """CPU used by this process, and by its children that have ended and been waited for."""
     used = 0.0
     for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
         usage = resource.getrusage(who)

@@ -1,4 +1,4 @@
-"""Processes under measurement: start, wait until ready, read CPU and memory, stop by pid."""
+"""Servers under measurement: start, wait until ready, stop by pid."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import psutil
+from benchmarks.proctree import ProcessTree
 
 __all__ = ["Server", "StartError", "free_port", "running"]
 
@@ -32,19 +32,34 @@ def free_port() -> int:
 
 
 class Server:
-    """One server process and its HTTP port."""
+    """One server process on this machine, and its ports."""
+
+    host = "127.0.0.1"
 
     def __init__(
-        self, name: str, command: Sequence[str], port: int, log: Path, admin_port: int = 0
+        self,
+        name: str,
+        command: Sequence[str],
+        port: int,
+        log: Path,
+        admin_port: int = 0,
+        grpc_port: int = 0,
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> None:
         self.name = name
         self.port = port
         self.admin_port = admin_port
+        self.grpc_port = grpc_port
         self._log = log
         self._started_s = time.perf_counter()
         with log.open("wb") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env=env, cwd=cwd
+            )
         self.pid = self._process.pid
+        self.tree = ProcessTree(self.pid)
 
     def wait_ready(self, timeout_s: float = 60.0, path: str | None = READY_PATH) -> float:
         """Seconds from the start of the process to ready; ``path`` None: until it listens.
@@ -61,24 +76,12 @@ class Server:
         raise StartError(f"{self.name} was not ready within {timeout_s:.0f} s: {self._tail()}")
 
     def cpu_s(self) -> float:
-        """CPU, user and system, of the process and its children so far.
+        """CPU, user and system, of the process and its children so far."""
+        return self.tree.cpu_s()
 
-        Summed over threads from ``schedstat``, which counts nanoseconds where ``stat`` counts
-        hundredths of a second. A thread that ends takes its sum along; servers keep theirs.
-        """
-        return sum(map(_cpu_ns, self._tree())) / 1e9
-
-    def user_cpu_s(self) -> float:
-        """The part of ``cpu_s`` spent outside the kernel, to a hundredth of a second."""
-        return sum(float(psutil.Process(pid).cpu_times().user) for pid in self._tree())
-
-    def rss_bytes(self) -> int:
-        """Memory resident now."""
-        return sum(_status_bytes(pid, "VmRSS") for pid in self._tree())
-
-    def peak_rss_bytes(self) -> int:
-        """Most memory resident at once so far."""
-        return sum(_status_bytes(pid, "VmHWM") for pid in self._tree())
+    def seconds_since_start(self) -> float:
+        """Since the process was started."""
+        return time.perf_counter() - self._started_s
 
     def stop(self) -> int:
         """SIGTERM, then SIGKILL if that does not help; returns the exit status."""
@@ -90,10 +93,6 @@ class Server:
                 self._process.kill()
                 self._process.wait()
         return self._process.returncode
-
-    def _tree(self) -> list[int]:
-        children = psutil.Process(self.pid).children(recursive=True)
-        return [self.pid, *(child.pid for child in children)]
 
     def _tail(self) -> str:
         return self._log.read_text(errors="replace")[-2000:].strip()
@@ -121,18 +120,3 @@ def _answers(port: int, path: str | None) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _cpu_ns(pid: int) -> int:
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):  # the thread has ended meanwhile
-            total += int((task / "schedstat").read_text().split()[0])
-    return total
-
-
-def _status_bytes(pid: int, field: str) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise ValueError(f"/proc/{pid}/status has no {field}")

@@ -1,32 +1,80 @@
-"""All scenarios by name, in the order in which they run."""
+"""All scenarios by name, in the order in which they run; and how one of them is run by its name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+import msgspec
 
 from benchmarks.context import Context
-from benchmarks.result import Result
-from benchmarks.scenarios import (
-    binary_and_rows,
-    heavy_batches,
-    large_tensor,
-    metrics_cost,
-    overload,
-    small_requests,
-    startup,
-)
+from benchmarks.measurement import Measurement
+from benchmarks.scenarios import ab_cpu, cold_start, saturation, server_fixed, single_stream
+from benchmarks.scenarios.params import describe
+from benchmarks.subject import UnsupportedError
 
-__all__ = ["SCENARIOS"]
+__all__ = ["SCENARIOS", "ParamsError", "Scenario", "run"]
 
-SCENARIOS: Mapping[str, Callable[[Context], Result]] = {
-    module.NAME: module.run
-    for module in (
-        startup,
-        small_requests,
-        heavy_batches,
-        overload,
-        binary_and_rows,
-        large_tensor,
-        metrics_cost,
+
+class ParamsError(ValueError):
+    """Parameters that the scenario does not have, or that do not fit."""
+
+
+class Scenario(msgspec.Struct, frozen=True):
+    """What a scenario module offers."""
+
+    name: str
+    about: str
+    """What it measures; the first line is a summary."""
+    params: type[msgspec.Struct]
+    metrics: Mapping[str, str]
+    """Name of each metric it yields, and what it means; ``{…}`` stands for a parameter's value."""
+    measure: Callable[[Context, Any], Measurement]
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Each parameter with its default."""
+        return dict(msgspec.to_builtins(self.params()))
+
+    @property
+    def descriptions(self) -> dict[str, str]:
+        """Each parameter with its description."""
+        return describe(self.params)
+
+
+def _scenario(module: ModuleType) -> Scenario:
+    return Scenario(
+        module.NAME, (module.__doc__ or "").strip(), module.Params, module.METRICS, module.run
     )
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    module.NAME: _scenario(module)
+    for module in (cold_start, single_stream, server_fixed, saturation, ab_cpu)
 }
+
+
+def run(name: str, context: Context, params: Mapping[str, Any]) -> Measurement:
+    """Run a scenario by its name; what a server cannot do is a measurement that says so.
+
+    Raises:
+        KeyError: there is no such scenario.
+        ParamsError: it has no such parameter, or a value does not fit.
+        Interrupted: Ctrl-C; carries what was measured.
+    """
+    scenario = SCENARIOS[name]
+    try:
+        converted = msgspec.convert(dict(params), scenario.params, strict=False)
+    except msgspec.ValidationError as error:
+        known = ", ".join(scenario.defaults)
+        raise ParamsError(f"{name}: {error} (parameters: {known})") from error
+    try:
+        return scenario.measure(context, converted)
+    except UnsupportedError as why:
+        return Measurement(
+            scenario=name,
+            params=msgspec.to_builtins(converted),
+            metrics={},
+            unsupported=f"unsupported by this server: {why}",
+        )
