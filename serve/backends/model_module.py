@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from serve.backends.base import BackendSource
+from serve.backends.model_errors import is_interrupt, shown_error
 from serve.errors import RepositoryError
 
 __all__ = ["ModelModule", "where"]
@@ -49,11 +50,13 @@ class ModelModule:
         sys.modules[self.name] = module
         try:
             spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             self.forget()
+            if is_interrupt(error):
+                raise
             raise RepositoryError(
                 path=where(error, source),
-                problem=f"importing it raised {type(error).__name__}: {_reason(error)}",
+                problem=f"importing it raised {shown_error(error)}",
                 remedy=_remedy(error),
             ) from error
         return module
@@ -73,11 +76,6 @@ def where(error: BaseException, source: BackendSource) -> str:
         if Path(frame.filename).is_relative_to(source.folder):
             return f"{frame.filename}:{frame.lineno}"
     return str(source.artefact)
-
-
-def _reason(error: BaseException) -> str:
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return text[:300]
 
 
 def _remedy(error: BaseException) -> str:

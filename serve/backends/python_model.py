@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import logging
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from serve.backends.base import BackendSource
+from serve.backends.model_errors import is_interrupt, shown_error
 from serve.backends.model_module import ModelModule, where
 from serve.backends.output_cast import cast_output
 from serve.backends.signature import declared_signature
@@ -64,11 +66,14 @@ class PythonBackend:
             spec.name: array for spec, array in zip(signature.inputs, batch.inputs, strict=True)
         }
         try:
-            result = self._model.predict(inputs)
-        except (Exception, SystemExit) as error:
-            logger.exception("%s: predict failed", self._label)
-            raise BackendError(f"predict raised {_shown(error)}") from error
-        return _outputs(signature, result)
+            return _outputs(signature, self._model.predict(inputs))
+        except BackendError:
+            raise
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            _log_failure(self._label, "predict", error)
+            raise BackendError(f"predict raised {shown_error(error)}") from error
 
     def platform(self) -> str:
         """The protocol's name for it."""
@@ -80,8 +85,10 @@ class PythonBackend:
         try:
             if hasattr(model, "close"):
                 model.close()
-        except (Exception, SystemExit):
-            logger.exception("%s: close failed", self._label)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            _log_failure(self._label, "close", error)
         finally:
             if self._module is not None:
                 self._module.forget()
@@ -135,11 +142,13 @@ def _started(source: BackendSource, kind: Any) -> Any:
         step = "Model.load"
         if hasattr(model, "load"):
             model.load(context)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         raise RepositoryError(
             path=where(error, source),
             field=step,
-            problem=f"raised {_shown(error)}",
+            problem=f"raised {shown_error(error)}",
             remedy="correct what it says; the model is not served until it loads",
         ) from error
     return model
@@ -163,6 +172,10 @@ def _outputs(signature: Signature, result: Any) -> list[Array]:
     return outputs
 
 
-def _shown(error: BaseException) -> str:
-    text = str(error)
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+def _log_failure(label: str, step: str, error: BaseException) -> None:
+    """With its traceback, unless that cannot be shown."""
+    try:
+        trace = "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 - the model's own code
+        trace = ""
+    logger.error("%s: %s failed: %s\n%s", label, step, shown_error(error), trace)
