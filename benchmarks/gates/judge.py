@@ -38,6 +38,7 @@ class Judge:
     seed: int
     ratios: int = 1
     """How many ratios the file judges: their confidence is shared (Bonferroni)."""
+    with_baseline: bool = True
     other_hardware: str = ""
     """How this machine differs from the one the limits are for; empty if it does not."""
 
@@ -56,6 +57,8 @@ class Judge:
                 f"{measured.scenario} measured no {gate.metric}; it has"
                 f" {', '.join(sorted(measured.metrics))}",
             )
+        if gate.is_relative and not self.with_baseline:
+            return blank.ended(Verdict.SKIPPED, "not judged: there was no baseline")
         if gate.is_relative:
             found = judge_ratio(blank, gate, measured.rounds, ratios=self.ratios, seed=self.seed)
             # The rounds were chosen to be quiet, so the attempt as a whole need not be.

@@ -113,15 +113,17 @@ class ServerSpec(Frozen):
 class Inputs(Frozen):
     """Where requests come from. Without one: made from the model's signature."""
 
-    file: Path | None = Field(None, description="Recorded requests, one JSON body a line or file.")
+    recorded: Path | None = Field(
+        None, description="Recorded requests: a JSON body a line, or one in a file."
+    )
     evaluation: Path | None = Field(
-        None, description="Evaluation data of the model: a file with a column for each input."
+        None, description="Evaluation data: .csv, .npz or .jsonl with each of the model's inputs."
     )
 
     @model_validator(mode="after")
     def at_most_one(self) -> Inputs:
-        if self.file is not None and self.evaluation is not None:
-            raise ValueError("`file` and `evaluation` are two sources: keep one")
+        if self.recorded is not None and self.evaluation is not None:
+            raise ValueError("`recorded` and `evaluation` are two sources: keep one")
         return self
 
 
@@ -131,7 +133,7 @@ class Baseline(Frozen):
     ref: str | None = Field(
         None,
         description="A git commit, branch or tag. `auto`: where this branch left the default"
-        " branch, or the commit before this one.",
+        " branch; on that branch itself, the last commit before what is checked out.",
     )
     installed: str | None = Field(
         None, description="The `penstock` command of another environment, as of a release."
@@ -144,14 +146,6 @@ class Baseline(Frozen):
         "auto",
         description="Packages that a `ref` runs with. `own`: a virtual environment made for it."
         " `shared`: the candidate's. `auto`: shared if both declare the same dependencies.",
-    )
-    rounds: int = Field(24, ge=8, le=500, description="Pairs of rounds; fixed beforehand.")
-    round_s: float = Field(1.0, gt=0, description="Load of one round.")
-    starts: int = Field(
-        4,
-        ge=1,
-        description="Fresh processes over which the rounds are spread: two processes of the same"
-        " build differ a little, and would differ all the time.",
     )
 
     @model_validator(mode="after")
@@ -251,10 +245,6 @@ class Scenario(Frozen):
     @property
     def kind(self) -> str:
         return self.scenario or self.name
-
-    @property
-    def is_relative(self) -> bool:
-        return any(gate.is_relative for gate in self.gates)
 
 
 class Budget(Frozen):

@@ -1,0 +1,59 @@
+"""A run on the terminal: the gates of each scenario, then the verdict and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.gates.outcome import RunResult, ScenarioOutcome
+from benchmarks.gates.verdict import Verdict
+from benchmarks.report import words
+
+__all__ = ["render"]
+
+STYLES = {
+    Verdict.PASS: "green",
+    Verdict.FAIL: "red",
+    Verdict.ERROR: "red",
+    Verdict.INVALID: "yellow",
+    Verdict.INCONCLUSIVE: "yellow",
+}
+
+
+def render(result: RunResult) -> RenderableType:
+    """Everything but the charts."""
+    style = STYLES.get(result.verdict, "dim")
+    lines: list[RenderableType] = [*_scenarios(result.scenarios)]
+    mark = words.MARKS[result.verdict]
+    lines.append(Text(f"{mark} {words.HEADLINES[result.verdict]}", style=f"bold {style}"))
+    lines += [Padding(Text(line), (0, 0, 0, 2)) for line in words.reasons(result)]
+    advice = words.advice(result)
+    if advice:
+        lines.append(Padding(Text(advice, style="dim"), (0, 0, 0, 2)))
+    return Group(*lines)
+
+
+def _scenarios(outcomes: tuple[ScenarioOutcome, ...]) -> Iterator[RenderableType]:
+    for outcome in outcomes:
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+        for found in outcome.findings:
+            value, interval = words.measured(found)
+            table.add_row(
+                Text(words.MARKS[found.verdict], style=STYLES.get(found.verdict, "dim")),
+                Text(found.text),
+                Text(f"{value}  {interval}".rstrip(), justify="right"),
+                Text(found.reason, style="dim"),
+            )
+        title = Text.assemble(
+            (outcome.name, "bold"), " ", (str(outcome.verdict), STYLES.get(outcome.verdict, "dim"))
+        )
+        if not outcome.counts:
+            title.append(" (does not count)", "dim")
+        yield title
+        if outcome.reason:
+            yield Padding(Text(outcome.reason), (0, 0, 0, 2))
+        yield Padding(table, (0, 0, 1, 2))
