@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.context import Context
+from benchmarks.loadgen.health import too_few
 from benchmarks.loadgen.launch import LoadInterrupted, run_load
 from benchmarks.loadgen.spec import LoadReport, LoadSpec
 from benchmarks.measurement import Measurement
@@ -94,8 +96,16 @@ class Attempt:
         if text not in self.notes:
             self.notes.append(text)
 
-    def drive(self, server: Served, spec: LoadSpec, what: str) -> Driven:
+    def drive(
+        self,
+        server: Served,
+        spec: LoadSpec,
+        what: str,
+        meanwhile: Callable[[float], None] = lambda part: None,
+    ) -> Driven:
         """Drive a load on a server; why it was not driven honestly is up to the caller to use.
+
+        ``meanwhile`` is told the part of it that is over, some five times a second.
 
         Raises:
             LoadError: it could not be driven at all.
@@ -109,8 +119,13 @@ class Attempt:
         before = self.noise.read()
         self.say(what, 0.0)
         interrupted = False
+
+        def progress(part: float) -> None:
+            self.say(what, part)
+            meanwhile(part)
+
         try:
-            report = run_load(spec, lambda part: self.say(what, part))
+            report = run_load(spec, progress)
         except LoadInterrupted as stop:
             report, interrupted = stop.report, True
         sample = before.until(self.noise.read(), self.noise.start_s)
@@ -141,7 +156,10 @@ class Attempt:
 
     def of_load(self, driven: Driven, **more: Any) -> Measurement:
         """The measurement of a scenario that is one load."""
-        self.invalid += driven.report.health.reasons
+        health = driven.report.health
+        self.invalid += health.reasons
+        if not health.enough_requests:
+            self.invalid.append(too_few(driven.report.total.offered))
         return self.measurement(
             {**driven.metrics, **more.pop("metrics", {})},
             histogram=driven.report.total.histogram,

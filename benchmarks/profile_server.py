@@ -24,11 +24,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.context import Context, penstock_command
-from benchmarks.loadgen.launch import closed_loop
-from benchmarks.measure import load
+from benchmarks.loadgen.launch import run_load
+from benchmarks.loadgen.spec import ClosedLoop, LoadSpec, Target
 from benchmarks.models import FEATURES, SMALL
 from benchmarks.payloads import json_rows
 from benchmarks.process import Server, running
+from benchmarks.subject import Launch
 
 SAMPLES_PER_S = 500
 LOOP_THREAD = "MainThread"
@@ -145,11 +146,17 @@ def table(title: str, counts: Counter[str], cpu_us: float, most: int) -> Table:
 def profile(context: Context, server: Server, connections: int, seconds: int, lines: int) -> None:
     """Measure, then load again with the profiler attached, and print."""
     payload = json_rows(SMALL.name, 1, FEATURES)
-    load(context, server, payload, connections)
-    cpu_us = load(context, server, payload, connections).cpu_us
-    spec_s = seconds + 4
+    spec = LoadSpec(
+        target=Target(port=server.port),
+        payloads=(payload,),
+        load=ClosedLoop(duration_s=seconds + 4),
+        connections=connections,
+    )
+    before_s = server.cpu_s()
+    answered = run_load(spec).answered
+    cpu_us = (server.cpu_s() - before_s) / max(1, answered) * 1e6
     console = Console()
-    raw = _under_load(context, server, connections, spec_s, seconds)
+    raw = _under_load(context, server, spec, seconds)
     modules: Counter[str] = Counter()
     places: Counter[str] = Counter()
     with raw.open() as stacks:
@@ -163,20 +170,10 @@ def profile(context: Context, server: Server, connections: int, seconds: int, li
         console.print(table(f"{title}: by line", places, cpu_us, lines))
 
 
-def _under_load(
-    context: Context, server: Server, connections: int, load_s: int, seconds: int
-) -> Path:
-    """Profile in this thread while a load generator runs in another."""
-    payload = json_rows(SMALL.name, 1, FEATURES)
+def _under_load(context: Context, server: Server, spec: LoadSpec, seconds: int) -> Path:
+    """Profile in this thread while a load generator runs beside it."""
     with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(
-            closed_loop,
-            server.port,
-            payload,
-            context.folder,
-            connections=connections,
-            duration_s=load_s,
-        )
+        loading = pool.submit(run_load, spec)
         raw = record(server, seconds, context.folder)
         loading.result()
     return raw
@@ -192,11 +189,10 @@ def main() -> None:
     parser.add_argument("--floor", action="store_true", help="profile the floor instead")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="penstock-profile-") as folder:
-        context = Context(Path(folder), penstock_command(), 1, 2, 0, lambda _: None)
+        where = Path(folder)
+        context = Context(where, Launch(where, penstock=penstock_command()))
         repository, model = context.write(SMALL)
-        starting = (
-            context.start_floor(model) if arguments.floor else context.start_penstock(repository)
-        )
+        starting = context.start_floor(model) if arguments.floor else context.start(repository)
         with running(starting) as server:
             profile(context, server, arguments.connections, arguments.seconds, arguments.lines)
 

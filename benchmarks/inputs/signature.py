@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from benchmarks.subject import Served, UnsupportedError
 
-__all__ = ["Signature", "TensorSpec", "fetch", "generate", "numpy_dtype"]
+__all__ = ["Signature", "TensorSpec", "extensions", "fetch", "generate", "numpy_dtype"]
 
 Array = npt.NDArray[Any]
 
@@ -70,6 +70,15 @@ def fetch(server: Served, model: str = "") -> Signature:
             raise UnsupportedError("no model of this server is ready")
         model = ready[0]
     return msgspec.convert(_ask(server, "GET", f"/v2/models/{model}"), Signature)
+
+
+def extensions(server: Served) -> list[str]:
+    """What a server says it can do beside the protocol's core.
+
+    Raises:
+        UnsupportedError: it does not say.
+    """
+    return list(_ask(server, "GET", "/v2").get("extensions", []))
 
 
 def generate(signature: Signature, rows: int, rng: np.random.Generator) -> dict[str, Array]:

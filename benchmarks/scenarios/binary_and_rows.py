@@ -1,67 +1,73 @@
-"""Binary tensors and several rows a request must not cost more per row than one row of JSON."""
+"""Binary tensors and several rows a request must not cost more per row than one row of JSON.
+
+Four forms of the same request, turn by turn, to an MLP that takes microseconds; server CPU per row.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Annotated
+
+from msgspec import Meta
 
 from benchmarks.answers import ask
+from benchmarks.attempt import Attempt
 from benchmarks.context import Context
-from benchmarks.measure import Sample, interleave, load, noise_note, samples_json
+from benchmarks.measure import interleave
+from benchmarks.measurement import Measurement
 from benchmarks.models import FEATURES, SMALL
-from benchmarks.payloads import Payload, binary_rows, json_rows
-from benchmarks.process import Server, running
-from benchmarks.result import Check, Figure, Result
-from benchmarks.summary import figure, ratio
+from benchmarks.payloads import binary_rows, json_rows
+from benchmarks.scenarios.rounds import RoundParams, error_rate, loader
+from benchmarks.summary import medians, ratio
 
 NAME = "binary_and_rows"
-CONNECTIONS = 16
-ROWS = 64
-BASE = "JSON, 1 row"
+BASE = "json_1"
+METRICS = {
+    "{form}.server_cpu_us_per_row": "CPU a row: json_1, json_{rows}, binary_1, binary_{rows}.",
+    "{form}.rows_per_s": "Rows answered a second.",
+    "{form}.cpu_ratio": f"Median of CPU per row, this form / {BASE}; not for {BASE} itself.",
+    "cpu_ratio.worst": "The highest of these.",
+    "error_rate": "Part of all requests that failed.",
+}
 
 
-def run(context: Context) -> Result:
-    """Four forms of the same request, turn by turn; server CPU per row."""
-    repository, _ = context.write(SMALL)
+class Params(RoundParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many rows."""
+
+    rows: Annotated[int, Meta(ge=2, description="Rows of the requests with several.")] = 64
+    connections: Annotated[int, Meta(ge=1, description="Callers at once.")] = 16
+
+
+def run(context: Context, params: Params) -> Measurement:
+    """All forms, turn by turn."""
     payloads = {
         BASE: json_rows(SMALL.name, 1, FEATURES),
-        f"JSON, {ROWS} rows": json_rows(SMALL.name, ROWS, FEATURES),
-        "binary, 1 row": binary_rows(SMALL.name, 1, FEATURES),
-        f"binary, {ROWS} rows": binary_rows(SMALL.name, ROWS, FEATURES),
+        f"json_{params.rows}": json_rows(SMALL.name, params.rows, FEATURES),
+        "binary_1": binary_rows(SMALL.name, 1, FEATURES),
+        f"binary_{params.rows}": binary_rows(SMALL.name, params.rows, FEATURES),
     }
-    with running(context.start_penstock(repository)) as server:
+    with Attempt(context, NAME, params) as attempt, context.serving(SMALL) as server:
+        assert server.process is not None
         for payload in payloads.values():
-            ask(server, payload)
-        context.say(f"{NAME}: {CONNECTIONS} connections, {len(payloads)} forms of request")
+            ask(server.process, payload)
         taken = interleave(
-            {name: _round(context, server, payload) for name, payload in payloads.items()},
-            context.rounds,
+            {
+                form: loader(attempt, params, server, payload, params.connections, form)
+                for form, payload in payloads.items()
+            },
+            params.rounds,
         )
-    per_row = {
-        name: [sample.cpu_us / payloads[name].rows for sample in samples]
-        for name, samples in taken.items()
-    }
-    every = [sample for samples in taken.values() for sample in samples]
-    figures = []
-    for name, samples in taken.items():
-        rows_per_s = [sample.ok_per_s * payloads[name].rows for sample in samples]
-        figures += [
-            figure(name, per_row[name], "µs/row"),
-            figure(f"{name}, throughput", rows_per_s, "rows/s"),
-        ]
-    checks = [
-        Check(ratio(f"CPU per row, {name} / {BASE}", per_row[name], per_row[BASE]), "<=", 1.0)
-        for name in payloads
-        if name != BASE
-    ]
-    failed = Figure("requests that failed", sum(sample.failed for sample in every))
-    return Result(
-        NAME,
-        (*checks, Check(failed, "<=", 0)),
-        tuple(figures),
-        noise_note(every),
-        details=dict(samples_json(taken)),
-    )
-
-
-def _round(context: Context, server: Server, payload: Payload) -> Callable[[], Sample]:
-    return lambda: load(context, server, payload, CONNECTIONS)
+        metrics: dict[str, float] = {}
+        for form, rounds in taken.items():
+            seen = medians(rounds)
+            metrics[f"{form}.server_cpu_us_per_row"] = seen["server_cpu_us_per_row"]
+            metrics[f"{form}.rows_per_s"] = seen["rows_per_s"]
+        per_row = {
+            form: [one["server_cpu_us_per_row"] for one in rounds] for form, rounds in taken.items()
+        }
+        ratios = {
+            form: ratio(per_row[form], per_row[BASE]).median for form in payloads if form != BASE
+        }
+        metrics |= {f"{form}.cpu_ratio": value for form, value in ratios.items()}
+        metrics["cpu_ratio.worst"] = max(ratios.values())
+        metrics["error_rate"] = error_rate([one for rounds in taken.values() for one in rounds])
+        return attempt.measurement(metrics)

@@ -10,7 +10,26 @@ import msgspec
 
 from benchmarks.context import Context
 from benchmarks.measurement import Measurement
-from benchmarks.scenarios import ab_cpu, cold_start, saturation, server_fixed, single_stream
+from benchmarks.scenarios import (
+    ab_cpu,
+    batch_sweep,
+    binary_and_rows,
+    canary_switch,
+    cold_start,
+    heavy_batches,
+    large_tensor,
+    max_qps,
+    metrics_cost,
+    overload,
+    replica_kill,
+    saturation,
+    server_fixed,
+    single_stream,
+    small_requests,
+    soak,
+    startup,
+    step_burst,
+)
 from benchmarks.scenarios.params import describe
 from benchmarks.subject import UnsupportedError
 
@@ -51,7 +70,28 @@ def _scenario(module: ModuleType) -> Scenario:
 
 SCENARIOS: Mapping[str, Scenario] = {
     module.NAME: _scenario(module)
-    for module in (cold_start, single_stream, server_fixed, saturation, ab_cpu)
+    for module in (
+        # Of the user's own models
+        cold_start,
+        single_stream,
+        server_fixed,
+        saturation,
+        max_qps,
+        batch_sweep,
+        step_burst,
+        overload,
+        ab_cpu,
+        soak,
+        canary_switch,
+        replica_kill,
+        # Of the server's own cost, on benchmark models
+        startup,
+        small_requests,
+        heavy_batches,
+        binary_and_rows,
+        large_tensor,
+        metrics_cost,
+    )
 }
 
 

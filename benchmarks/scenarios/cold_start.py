@@ -40,8 +40,13 @@ class Params(LoadParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def run(context: Context, params: Params) -> Measurement:
+    """The run's own repository."""
+    return measure(context, params, NAME)
+
+
+def measure(context: Context, params: Params, scenario: str) -> Measurement:
     """Start, wait, ask, stop; again and again."""
-    with Attempt(context, NAME, params) as attempt:
+    with Attempt(context, scenario, params) as attempt:
         subjects: dict[Literal["candidate", "baseline"], Launch] = {"candidate": context.launch()}
         if isinstance(context.baseline, Given):
             raise UnsupportedError("the baseline runs already, and has to be started for this")

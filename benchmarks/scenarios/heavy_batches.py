@@ -7,61 +7,83 @@ load generator takes next to nothing of the cores that the model computes on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Annotated
+
+from msgspec import Meta
+
 from benchmarks.answers import ask
+from benchmarks.attempt import Attempt
 from benchmarks.context import Context
 from benchmarks.machine import cores
-from benchmarks.measure import Sample, interleave, load, noise_note, samples_json
-from benchmarks.models import HEAVY, HEAVY_FEATURES, SLO_MS
+from benchmarks.measure import interleave
+from benchmarks.measurement import Measurement
+from benchmarks.models import HEAVY, HEAVY_FEATURES
 from benchmarks.payloads import binary_rows
-from benchmarks.process import running
-from benchmarks.result import Check, Figure, Result
-from benchmarks.session import session_loop
-from benchmarks.summary import figure, ratio
+from benchmarks.scenarios.rounds import RoundParams, Seen, error_rate, loader
+from benchmarks.session import SessionLoop, session_loop
+from benchmarks.summary import medians, ratio
 
 NAME = "heavy_batches"
-CONNECTIONS = 12
-ROWS = 32
 BATCH_SIZES = (16, 32, 64, 128, 256)
-MIN_SERVED = 0.90
+METRICS = {
+    "rows_ratio": "Median of rows a second, served / plain loop.",
+    "rows_ratio.low": "Lower end of its 95 % interval.",
+    "rows_per_s": "Rows served a second, median.",
+    "latency_ms.p50": "Median over the rounds.",
+    "latency_ms.p99": "Median over the rounds.",
+    "server_cpu_us_per_row": "Median over the rounds.",
+    "refused_rate": "Part of all requests refused for want of capacity.",
+    "error_rate": "Part of all requests that failed.",
+    "loop.rows_per_s": "Rows a second of the plain loop, median.",
+    "loop.best_rows": "The batch size that suits the model best.",
+}
 
 
-def run(context: Context) -> Result:
+class Params(RoundParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is asked for at once."""
+
+    rows: Annotated[int, Meta(ge=1, description="Rows a request.")] = 32
+    connections: Annotated[int, Meta(ge=1, description="Callers at once.")] = 12
+
+
+def run(context: Context, params: Params) -> Measurement:
     """The loop and the server turn by turn."""
-    repository, model = context.write(HEAVY)
-    payload = binary_rows(HEAVY.name, ROWS, HEAVY_FEATURES)
+    _, model = context.write(HEAVY)
+    payload = binary_rows(HEAVY.name, params.rows, HEAVY_FEATURES)
     with (
-        running(context.start_penstock(repository)) as server,
+        Attempt(context, NAME, params) as attempt,
+        context.serving(HEAVY) as server,
         session_loop(model, cores()) as loop,
     ):
-        ask(server, payload)
-        context.say(f"{NAME}: looking for the best batch size")
-        best_rows = loop.best_rows(BATCH_SIZES, duration_s=0.5 if context.round_s > 1 else 0.2)
-        context.say(f"{NAME}: {CONNECTIONS} connections of {ROWS} rows")
-        taken: dict[str, list[Sample | float]] = interleave(
+        assert server.process is not None
+        ask(server.process, payload)
+        attempt.say("looking for the best batch size of the plain loop")
+        best_rows = loop.best_rows(BATCH_SIZES, duration_s=min(0.5, params.round_s / 4))
+        what = f"{params.connections} connections of {params.rows} rows"
+        taken = interleave(
             {
-                "loop": lambda: loop.measure(best_rows, context.round_s).rows_per_s,
-                "penstock": lambda: load(context, server, payload, CONNECTIONS),
+                "loop": _looper(loop, best_rows, params.round_s),
+                "server": loader(attempt, params, server, payload, params.connections, what),
             },
-            context.rounds,
+            params.rounds,
         )
-    raw = [rate for rate in taken["loop"] if isinstance(rate, float)]
-    samples = [sample for sample in taken["penstock"] if isinstance(sample, Sample)]
-    rows_per_s = [sample.ok_per_s * ROWS for sample in samples]
-    answered = sum(sample.ok_per_s for sample in samples) * context.round_s
-    refused = sum(sample.failed for sample in samples)
-    return Result(
-        NAME,
-        (
-            Check(ratio("rows served / plain loop", rows_per_s, raw), ">=", MIN_SERVED),
-            Check(figure("p99", [s.p99_ms for s in samples], "ms"), "<=", SLO_MS),
-        ),
-        (
-            Figure("best batch of the plain loop", best_rows, "rows"),
-            figure("plain loop", raw, "rows/s"),
-            figure("penstock", rows_per_s, "rows/s"),
-            Figure("requests refused", refused / max(1.0, refused + answered) * 100, "%"),
-            figure("server CPU", [s.cpu_us / ROWS for s in samples], "µs/row"),
-        ),
-        noise_note(samples),
-        details={"loop_rows_per_s": raw, **samples_json({"penstock": samples})},
-    )
+        served, plain = taken["server"], taken["loop"]
+        ratios = ratio(*([one["rows_per_s"] for one in rounds] for rounds in (served, plain)))
+        requests = max(1.0, sum(one["requests"] for one in served))
+        seen = medians(served)
+        return attempt.measurement(
+            {
+                **{name: seen[name] for name in METRICS if name in seen},
+                "rows_ratio": ratios.median,
+                "rows_ratio.low": ratios.low,
+                "refused_rate": sum(one["refused"] for one in served) / requests,
+                "error_rate": error_rate(served),
+                "loop.rows_per_s": medians(plain)["rows_per_s"],
+                "loop.best_rows": best_rows,
+            }
+        )
+
+
+def _looper(loop: SessionLoop, rows: int, duration_s: float) -> Callable[[], Seen]:
+    return lambda: {"rows_per_s": loop.measure(rows, duration_s).rows_per_s}

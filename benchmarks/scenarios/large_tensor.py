@@ -11,75 +11,110 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
 from benchmarks.answers import ask
+from benchmarks.attempt import Attempt
 from benchmarks.context import Context
-from benchmarks.measure import Sample, interleave, load, samples_json
+from benchmarks.measure import interleave
+from benchmarks.measurement import Measurement
 from benchmarks.models import LARGE, LARGE_ELEMENTS
 from benchmarks.payloads import binary_rows
 from benchmarks.process import running
-from benchmarks.result import Check, Figure, Result
-from benchmarks.session import session_loop
-from benchmarks.summary import figure
+from benchmarks.scenarios.rounds import RoundParams, Seen, error_rate, loader
+from benchmarks.session import SessionLoop, session_loop
+from benchmarks.subject import Served, served
+from benchmarks.summary import medians
 
 NAME = "large_tensor"
 TENSOR_BYTES = LARGE_ELEMENTS * 4
-MAX_COPIES = 2.0
-MEMORY_SLACK = 0.25
-"""Part of a tensor that buffers, stacks and the allocator may take beside the copies."""
-MEMORY_REQUESTS = 5
+METRICS = {
+    "copies.cpu": "User CPU beside the model's own run, in copies of the tensor; median.",
+    "copies.memory": "How far the peak of memory rises, in tensors.",
+    "server_cpu_us_per_req": "User and system, median.",
+    "server_user_cpu_us_per_req": "Outside the kernel only, median.",
+    "sink.server_cpu_us_per_req": "The same work for a server that forgets it, median.",
+    "model_us": "CPU of the model's own run, median.",
+    "copy_us": "User CPU of one copy of the tensor, median.",
+    "error_rate": "Part of all requests that failed.",
+}
 
 
-def run(context: Context) -> Result:
+class Params(RoundParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often memory is tried."""
+
+    memory_requests: Annotated[
+        int, Meta(ge=1, description="Requests that raise the peak of memory.")
+    ] = 5
+
+
+def run(context: Context, params: Params) -> Measurement:
     """Memory first, while the server is fresh, then CPU by rounds."""
-    repository, model = context.write(LARGE)
+    _, model = context.write(LARGE)
     tensor = np.random.default_rng(0).standard_normal((1, LARGE_ELEMENTS), np.float32)
     payload = binary_rows(LARGE.name, 1, LARGE_ELEMENTS, tensor)
-    model_us: list[float] = []
-    copy_us: list[float] = []
     with (
-        running(context.start_penstock(repository)) as server,
+        Attempt(context, NAME, params) as attempt,
+        context.serving(LARGE) as server,
         running(context.start_sink(), path=None) as sink,
         session_loop(model, threads=1) as loop,
     ):
-        before_bytes = server.rss_bytes()
-        for _ in range(MEMORY_REQUESTS):
-            ask(server, payload)
-        growth = (server.peak_rss_bytes() - before_bytes) / TENSOR_BYTES
-        context.say(f"{NAME}: one connection, {len(payload.body) / 2**20:.0f} MiB a request")
-
-        def round_of_server() -> Sample:
-            model_us.append(loop.measure(1, context.round_s / 4).cpu_s_per_run * 1e6)
-            copy_us.append(_copy_user_us(tensor, context.round_s / 4))
-            return load(context, server, payload, 1)
-
+        assert server.process is not None and server.tree is not None
+        before_bytes = server.tree.rss_bytes()
+        for _ in range(params.memory_requests):
+            ask(server.process, payload)
+        growth = (server.tree.peak_rss_bytes() - before_bytes) / TENSOR_BYTES
+        what = f"one connection, {len(payload.body) / 2**20:.0f} MiB a request"
+        load = loader(attempt, params, server, payload, 1, what)
         taken = interleave(
-            {"penstock": round_of_server, "sink": lambda: load(context, sink, payload, 1)},
-            context.rounds,
+            {
+                "server": _with_references(load, server, loop, tensor, params.round_s / 4),
+                "sink": loader(attempt, params, served(sink), payload, 1, f"sink, {what}"),
+            },
+            params.rounds,
         )
-    samples = taken["penstock"]
-    copies = [
-        max(0.0, sample.user_cpu_us - run_us) / one_us
-        for sample, run_us, one_us in zip(samples, model_us[1:], copy_us[1:], strict=True)
-    ]
-    return Result(
-        NAME,
-        (
-            Check(figure("user CPU beside the model", copies, "copies"), "<=", MAX_COPIES),
-            Check(Figure("peak memory", growth, "tensors"), "<=", MAX_COPIES + MEMORY_SLACK),
-        ),
-        (
-            figure("server CPU, user and system", [s.cpu_us for s in samples], "µs/req"),
-            figure("server CPU, user", [s.user_cpu_us for s in samples], "µs/req"),
-            figure("a sink's CPU", [s.cpu_us for s in taken["sink"]], "µs/req"),
-            figure("the model's own run", model_us[1:], "µs/req"),
-            figure("one copy of 16 MiB, user", copy_us[1:], "µs"),
-        ),
-        details={**samples_json(taken), "model_us": model_us, "copy_us": copy_us},
-    )
+        seen = medians(taken["server"])
+        return attempt.measurement(
+            {
+                **{name: seen[name] for name in METRICS if name in seen},
+                "copies.memory": growth,
+                "sink.server_cpu_us_per_req": medians(taken["sink"])["server_cpu_us_per_req"],
+                "error_rate": error_rate(taken["server"]),
+            }
+        )
+
+
+def _with_references(
+    load: Callable[[], Seen],
+    server: Served,
+    loop: SessionLoop,
+    tensor: npt.NDArray[np.float32],
+    reference_s: float,
+) -> Callable[[], Seen]:
+    """A round of load, and beside it what a run of the model and a copy cost at that time."""
+    tree = server.tree
+    assert tree is not None
+
+    def round_of_server() -> Seen:
+        model_us = loop.measure(1, reference_s).cpu_s_per_run * 1e6
+        copy_us = _copy_user_us(tensor, reference_s)
+        before_s = tree.user_cpu_s()
+        seen = load()
+        user_us = (tree.user_cpu_s() - before_s) / max(1.0, seen["requests"]) * 1e6
+        return {
+            **seen,
+            "server_user_cpu_us_per_req": user_us,
+            "model_us": model_us,
+            "copy_us": copy_us,
+            "copies.cpu": max(0.0, user_us - model_us) / copy_us,
+        }
+
+    return round_of_server
 
 
 def _copy_user_us(tensor: npt.NDArray[np.float32], duration_s: float) -> float:

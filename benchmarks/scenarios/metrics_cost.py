@@ -1,29 +1,51 @@
-"""What it costs to be observed: a Prometheus scrape a second, against none."""
+"""What it costs to be observed: a Prometheus scrape a second, against none.
+
+Small requests to the same server, with and without a scraper, turn by turn. In the rounds, the
+baseline is the server that nobody scrapes.
+"""
 
 from __future__ import annotations
 
 import http.client
 import threading
+from typing import Annotated
 
+from msgspec import Meta
+
+from benchmarks.attempt import Attempt
 from benchmarks.context import Context
-from benchmarks.measure import Sample, interleave, load, noise_note, samples_json
+from benchmarks.measure import interleave
+from benchmarks.measurement import Measurement
 from benchmarks.models import FEATURES, SMALL
 from benchmarks.payloads import json_rows
-from benchmarks.process import running
-from benchmarks.result import Check, Figure, Result
-from benchmarks.summary import figure, ratio
+from benchmarks.scenarios.rounds import RoundParams, Seen, error_rate, loader, pairs
+from benchmarks.summary import medians, ratio
 
 NAME = "metrics_cost"
-CONNECTIONS = 64
-SCRAPE_EVERY_S = 1.0
-MAX_RATIO = 1.05
+METRICS = {
+    "cpu_ratio": "Median of CPU per request, scraped / not scraped.",
+    "cpu_ratio.low": "Lower end of its 95 % interval.",
+    "cpu_ratio.high": "Upper end.",
+    "server_cpu_us_per_req": "While scraped, median.",
+    "alone.server_cpu_us_per_req": "While not scraped, median.",
+    "scrapes": "Scrapes that were answered.",
+    "error_rate": "Part of all requests that failed.",
+}
+
+
+class Params(RoundParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often it is scraped."""
+
+    every_s: Annotated[float, Meta(gt=0, description="Seconds between two scrapes.")] = 1.0
+    connections: Annotated[int, Meta(ge=1, description="Callers at once.")] = 64
 
 
 class Scraper:
     """Fetches the metrics again and again from a thread of its own, while entered."""
 
-    def __init__(self, admin_port: int) -> None:
-        self._port = admin_port
+    def __init__(self, host: str, port: int, every_s: float) -> None:
+        self._address = (host, port)
+        self._every_s = every_s
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.scrapes = 0
@@ -40,45 +62,40 @@ class Scraper:
 
     def _run(self) -> None:
         while True:
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10.0)
+            connection = http.client.HTTPConnection(*self._address, timeout=10.0)
             connection.request("GET", "/metrics")
-            if connection.getresponse().status == 200:
+            response = connection.getresponse()
+            response.read()
+            if response.status == 200:
                 self.scrapes += 1
             connection.close()
-            if self._stop.wait(SCRAPE_EVERY_S):
+            if self._stop.wait(self._every_s):
                 return
 
 
-def run(context: Context) -> Result:
+def run(context: Context, params: Params) -> Measurement:
     """Small requests with and without a scraper, turn by turn."""
-    repository, _ = context.write(SMALL)
     payload = json_rows(SMALL.name, 1, FEATURES)
-    with running(context.start_penstock(repository)) as server:
-        scraper = Scraper(server.admin_port)
+    with Attempt(context, NAME, params) as attempt, context.serving(SMALL) as server:
+        scraper = Scraper(server.admin_host, server.admin_port, params.every_s)
+        load = loader(attempt, params, server, payload, params.connections, "scraped or not")
 
-        def scraped() -> Sample:
+        def scraped() -> Seen:
             with scraper:
-                return load(context, server, payload, CONNECTIONS)
+                return load()
 
-        context.say(f"{NAME}: {CONNECTIONS} connections, a scrape every {SCRAPE_EVERY_S:.0f} s")
-        taken = interleave(
+        taken = interleave({"alone": load, "scraped": scraped}, params.rounds)
+        alone, watched = taken["alone"], taken["scraped"]
+        cpu = ratio(*([one["server_cpu_us_per_req"] for one in r] for r in (watched, alone)))
+        return attempt.measurement(
             {
-                "alone": lambda: load(context, server, payload, CONNECTIONS),
-                "scraped": scraped,
+                "cpu_ratio": cpu.median,
+                "cpu_ratio.low": cpu.low,
+                "cpu_ratio.high": cpu.high,
+                "server_cpu_us_per_req": medians(watched)["server_cpu_us_per_req"],
+                "alone.server_cpu_us_per_req": medians(alone)["server_cpu_us_per_req"],
+                "scrapes": scraper.scrapes,
+                "error_rate": error_rate([*alone, *watched]),
             },
-            context.rounds,
+            rounds=tuple(pairs(watched, alone)),
         )
-    alone, watched = ([s.cpu_us for s in taken[name]] for name in ("alone", "scraped"))
-    return Result(
-        NAME,
-        (
-            Check(ratio("CPU per request, scraped / alone", watched, alone), "<=", MAX_RATIO),
-            Check(Figure("scrapes answered", scraper.scrapes), ">=", context.rounds),
-        ),
-        (
-            figure("alone", alone, "µs/req"),
-            figure("scraped", watched, "µs/req"),
-        ),
-        noise_note([*taken["alone"], *taken["scraped"]]),
-        details=dict(samples_json(taken)),
-    )

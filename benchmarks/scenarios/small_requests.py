@@ -2,79 +2,105 @@
 
 One JSON row of 30 features against an MLP that takes microseconds. Throughput is both servers'
 limit at 8, 64 and 256 connections; CPU per request is the figure that neighbours on the machine
-disturb least.
+disturb least. In the rounds, the baseline is the bare floor (``benchmarks.floor``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Annotated
+
+from msgspec import Meta
 
 from benchmarks.answers import same_answers
+from benchmarks.attempt import Attempt
 from benchmarks.context import Context
-from benchmarks.measure import Sample, interleave, load, noise_note, samples_json
+from benchmarks.measure import interleave
+from benchmarks.measurement import CurvePoint, Measurement, Round
 from benchmarks.models import FEATURES, SMALL
-from benchmarks.payloads import Payload, json_rows
-from benchmarks.process import Server, running
-from benchmarks.result import Check, Figure, Result
-from benchmarks.summary import figure, ratio
+from benchmarks.payloads import json_rows
+from benchmarks.process import running
+from benchmarks.scenarios.params import Count
+from benchmarks.scenarios.rounds import RoundParams, Seen, error_rate, loader, pairs
+from benchmarks.subject import served
+from benchmarks.summary import medians, ratio
 
 NAME = "small_requests"
-CONNECTIONS = (8, 64, 256)
-CPU_CONNECTIONS = 64
-MIN_THROUGHPUT = 0.65
-MAX_CPU = 1.6
+METRICS = {
+    "at_{level}.throughput_ratio": "Median of good answers a second, server / floor.",
+    "at_{level}.cpu_ratio": "Median of CPU per request, server / floor.",
+    "at_{level}.cpu_ratio.low": "Lower end of its 95 % interval.",
+    "at_{level}.cpu_ratio.high": "Upper end.",
+    "at_{level}.rate_per_s.ok": "Server's median.",
+    "at_{level}.latency_ms.p99": "Server's median.",
+    "at_{level}.server_cpu_us_per_req": "Server's median.",
+    "at_{level}.floor.rate_per_s.ok": "Floor's median.",
+    "at_{level}.floor.server_cpu_us_per_req": "Floor's median.",
+    "error_rate": "Part of all requests, of both, that failed.",
+}
 
 
-def run(context: Context) -> Result:
+class Params(RoundParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many callers."""
+
+    levels: Annotated[
+        tuple[Count, ...], Meta(min_length=1, description="Numbers of connections.")
+    ] = (8, 64, 256)
+
+
+def run(context: Context, params: Params) -> Measurement:
     """Floor and server turn by turn, one number of connections after the other."""
-    repository, model = context.write(SMALL)
+    _, model = context.write(SMALL)
     payload = json_rows(SMALL.name, 1, FEATURES)
-    checks: list[Check] = []
-    figures: list[Figure] = []
-    details: dict[str, object] = {"request_bytes": len(payload.body)}
-    every: list[Sample] = []
+    metrics: dict[str, float] = {}
+    rounds: list[Round] = []
+    curve: list[CurvePoint] = []
+    every: list[Seen] = []
     with (
+        Attempt(context, NAME, params) as attempt,
         running(context.start_floor(model)) as floor,
-        running(context.start_penstock(repository)) as server,
+        context.serving(SMALL) as server,
     ):
-        same_answers(floor, server, payload)
-        for connections in CONNECTIONS:
-            context.say(f"{NAME}: {connections} connections")
+        assert server.process is not None
+        same_answers(floor, server.process, payload)
+        for level in params.levels:
+            what = f"{level} connections"
             taken = interleave(
-                {one.name: _round(context, one, payload, connections) for one in (floor, server)},
-                context.rounds,
+                {
+                    "floor": loader(attempt, params, served(floor), payload, level, what),
+                    "server": loader(attempt, params, server, payload, level, what),
+                },
+                params.rounds,
             )
-            details[f"connections_{connections}"] = samples_json(taken)
-            every += [sample for samples in taken.values() for sample in samples]
-            low, high = taken["floor"], taken["penstock"]
-            at = f"at {connections} connections"
-            for name, samples in taken.items():
-                figures += [
-                    figure(f"{name} {at}", [s.ok_per_s for s in samples], "req/s"),
-                    figure(f"{name} p99 {at}", [s.p99_ms for s in samples], "ms"),
-                    figure(f"{name} CPU {at}", [s.cpu_us for s in samples], "µs/req"),
-                ]
-            throughput = ratio(
-                f"throughput {at}, server / floor",
-                [s.ok_per_s for s in high],
-                [s.ok_per_s for s in low],
+            at = f"at_{level}."
+            metrics |= _compare(taken["server"], taken["floor"], at)
+            rounds += pairs(taken["server"], taken["floor"], at)
+            seen = medians(taken["server"])
+            curve.append(
+                CurvePoint(
+                    x=level,
+                    achieved_per_s=seen["rate_per_s.ok"],
+                    p50_ms=seen["latency_ms.p50"],
+                    p99_ms=seen["latency_ms.p99"],
+                )
             )
-            cpu = ratio(
-                f"CPU per request {at}, server / floor",
-                [s.cpu_us for s in high],
-                [s.cpu_us for s in low],
-            )
-            checks.append(Check(throughput, ">=", MIN_THROUGHPUT))
-            if connections == CPU_CONNECTIONS:
-                checks.append(Check(cpu, "<=", MAX_CPU))
-            else:
-                figures.append(cpu)
-    failed = Figure("requests that failed", sum(sample.failed for sample in every))
-    checks.append(Check(failed, "<=", 0))
-    return Result(NAME, tuple(checks), tuple(figures), noise_note(every), details=details)
+            every += [*taken["server"], *taken["floor"]]
+        metrics["error_rate"] = error_rate(every)
+        return attempt.measurement(
+            metrics, rounds=tuple(rounds), curve=tuple(curve), curve_axis="connections"
+        )
 
 
-def _round(
-    context: Context, server: Server, payload: Payload, connections: int
-) -> Callable[[], Sample]:
-    return lambda: load(context, server, payload, connections)
+def _compare(server: list[Seen], floor: list[Seen], at: str) -> dict[str, float]:
+    def both(name: str) -> tuple[list[float], list[float]]:
+        return [one[name] for one in server], [one[name] for one in floor]
+
+    cpu = ratio(*both("server_cpu_us_per_req"))
+    shown = medians(server, at) | medians(floor, f"{at}floor.")
+    wanted = {name.replace("at_{level}.", at) for name in METRICS}
+    return {
+        f"{at}throughput_ratio": ratio(*both("rate_per_s.ok")).median,
+        f"{at}cpu_ratio": cpu.median,
+        f"{at}cpu_ratio.low": cpu.low,
+        f"{at}cpu_ratio.high": cpu.high,
+        **{name: value for name, value in shown.items() if name in wanted},
+    }

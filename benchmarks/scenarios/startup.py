@@ -1,34 +1,40 @@
-"""From the start of the process to ready, with the small model."""
+"""From the start of the process to ready, with a model that takes microseconds.
+
+``cold_start`` with the small benchmark model in place of the run's own repository: what the server
+itself takes, whatever the user's models are.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Annotated
+
+import msgspec
+
 from benchmarks.context import Context
+from benchmarks.inputs.source import Inputs
+from benchmarks.measurement import Measurement
 from benchmarks.models import SMALL
-from benchmarks.result import Check, Result
-from benchmarks.summary import figure
+from benchmarks.scenarios import cold_start
 
 NAME = "startup"
-STARTS = 5
-MAX_S = 2.0
+METRICS = cold_start.METRICS
 
 
-def run(context: Context) -> Result:
-    """Five fresh processes, one after the other."""
+class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often."""
+
+    starts: Annotated[int, msgspec.Meta(ge=1, description="Fresh processes.")] = 5
+
+
+def run(context: Context, params: Params) -> Measurement:
+    """As ``cold_start``, without a baseline."""
     repository, _ = context.write(SMALL)
-    context.say(f"{NAME}: {STARTS} starts")
-    seconds = []
-    exits = []
-    for _ in range(STARTS):
-        server = context.start_penstock(repository)
-        try:
-            seconds.append(server.wait_ready())
-        finally:
-            exits.append(server.stop())
-    return Result(
-        NAME,
-        (
-            Check(figure("process start to ready", seconds, "s"), "<=", MAX_S),
-            Check(figure("exit status after SIGTERM", [abs(code) for code in exits]), "<=", 0),
-        ),
-        details={"ready_s": seconds, "exit_statuses": exits},
+    small = replace(
+        context,
+        subject=replace(context.launch(), repository=repository),
+        baseline=None,
+        model=SMALL.name,
+        inputs=Inputs(),
     )
+    return cold_start.measure(small, cold_start.Params(starts=params.starts), NAME)
