@@ -47,7 +47,9 @@ class App:
         self._started_ns = clock()
         metrics = ServerMetrics()
         self._table: ModelTable[Endpoint] = ModelTable()
-        self._controller = Controller(self._table, metrics, clock, self._loop)
+        self._controller = Controller(
+            self._table, metrics, clock, self._loop, load_timeout_s=settings.load_timeout_s
+        )
         self.gateway = Gateway(
             self._table,
             metrics,
@@ -105,11 +107,19 @@ class App:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, on_signal)
-        if await self.start():
-            await asked.wait()
+        start = asyncio.create_task(self.start())
+        told = asyncio.create_task(asked.wait())
+        await asyncio.wait((start, told), return_when=asyncio.FIRST_COMPLETED)
+        if not start.done():  # told to end while models load
+            start.cancel()
+            await asyncio.wait((start,))
+            await self.drain()
+        elif await start:
+            await told
             log.info("draining for at most %.0f s", self._settings.drain_timeout_s)
             await self.drain()
         else:
+            told.cancel()
             await self.stop(0)
             raise SystemExit(1)
 

@@ -67,6 +67,7 @@ def serve(
     strict: Annotated[bool, _own("strict")] = OWN.strict,
     triton_compat: Annotated[bool, _own("triton_compat")] = OWN.triton_compat,
     drain_timeout: Annotated[float, _own("drain_timeout_s")] = OWN.drain_timeout_s,
+    load_timeout: Annotated[float, _own("load_timeout_s")] = OWN.load_timeout_s,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], _own("log_level")
     ] = OWN.log_level,
@@ -125,6 +126,7 @@ def serve(
         strict=strict,
         triton_compat=triton_compat,
         drain_timeout_s=drain_timeout,
+        load_timeout_s=load_timeout,
         log_level=log_level,
         log_format=log_format,
         access_log=access_log,
@@ -150,17 +152,19 @@ def _run_server(repo: Path, settings: ServerSettings) -> None:
 def check(
     repo: Repo,
     as_json: AsJson = False,
+    load_timeout: Annotated[float, _own("load_timeout_s")] = OWN.load_timeout_s,
 ) -> None:
     """Load every model without serving it, and explain what is wrong. Exit 1 if anything is."""
 
     from serve.gateway.check import check_repository
 
-    findings = check_repository(repo)
+    findings = []
+    for finding in check_repository(repo, load_timeout):
+        findings.append(finding)
+        if not as_json:
+            typer.echo(finding.as_text())
     if as_json:
         typer.echo(json.dumps([finding.as_dict() for finding in findings], indent=2))
-    else:
-        for finding in findings:
-            typer.echo(finding.as_text())
     if any(finding.state != "READY" for finding in findings):
         raise typer.Exit(1)
 
@@ -192,6 +196,22 @@ def schema() -> None:
 def version() -> None:
     """Print the version."""
     typer.echo(importlib.metadata.version("penstock"))
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def bench(context: typer.Context) -> None:
+    """Measure a server and judge it by a gate file: ship, or do not ship."""
+    try:
+        from benchmarks.cli import main as bench_main
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"`penstock bench` needs the package {error.name}: install the bench extra with"
+            " `pip install 'penstock[bench]'`"
+        ) from error
+    bench_main(context.args)
 
 
 def main() -> None:

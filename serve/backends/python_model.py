@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +71,7 @@ class PythonBackend:
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            _log_failure(self._label, "predict", error)
+            logger.error("%s: predict failed", self._label, exc_info=error)
             raise BackendError(f"predict raised {shown_error(error)}") from error
 
     def platform(self) -> str:
@@ -88,7 +87,7 @@ class PythonBackend:
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            _log_failure(self._label, "close", error)
+            logger.error("%s: close failed", self._label, exc_info=error)
         finally:
             if self._module is not None:
                 self._module.forget()
@@ -170,12 +169,3 @@ def _outputs(signature: Signature, result: Any) -> list[Array]:
         extra = next(str(name) for name in result if name not in known)
         raise BackendError(f"predict returned {extra[:80]!r}, which is not a declared output")
     return outputs
-
-
-def _log_failure(label: str, step: str, error: BaseException) -> None:
-    """With its traceback, unless that cannot be shown."""
-    try:
-        trace = "".join(traceback.format_exception(error))
-    except Exception:  # noqa: BLE001 - the model's own code
-        trace = ""
-    logger.error("%s: %s failed: %s\n%s", label, step, shown_error(error), trace)

@@ -5,9 +5,10 @@ The field descriptions below are the reference: ``penstock schema`` prints them 
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from serve.config.base import Settings
 
@@ -38,8 +39,17 @@ DatatypeName = Literal[
     "BF16",
     "BYTES",
 ]
+
+
+def _number(value: float) -> float:
+    if math.isnan(value):
+        raise ValueError("should be a number, or null for an open end")
+    return value
+
+
 Scalar = bool | int | float | str
-PositiveMs = Annotated[float, Field(gt=0)]
+PositiveMs = Annotated[float, Field(gt=0, le=1e17)]
+RangeEnd = Annotated[float, AfterValidator(_number)]
 
 
 class Batching(Settings):
@@ -128,7 +138,7 @@ class InputConfig(Settings):
         None,
         description="With the batch dimension, -1 where variable; must agree with the artefact.",
     )
-    range: tuple[float | None, float | None] | None = Field(
+    range: tuple[RangeEnd | None, RangeEnd | None] | None = Field(
         None, description="Lowest and highest value allowed, null for open; NaN is refused too."
     )
     default: Scalar | None = Field(
@@ -158,11 +168,11 @@ class OutputConfig(Settings):
 class Warmup(Settings):
     """What runs before a version is ready."""
 
-    batch_sizes: tuple[int, ...] = Field(
+    batch_sizes: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(
         (), description="Rows of each warm-up batch; default: powers of two, within a time budget."
     )
     budget_ms: float = Field(
-        500.0, ge=0, description="Time after which no further warm-up batch starts."
+        500.0, ge=0, le=1e12, description="Time after which no further warm-up batch starts."
     )
 
 

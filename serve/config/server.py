@@ -112,6 +112,11 @@ class ServerSettings(Settings):
     drain_timeout_s: float = Field(
         30.0, ge=0, description="Longest wait for accepted requests after SIGTERM."
     )
+    load_timeout_s: float = Field(
+        600.0,
+        gt=0,
+        description="Longest load of a model version; after it the version is UNAVAILABLE.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is logged."
     )

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from serve.clock import monotonic_ns
 from serve.errors import PenstockError
-from serve.executors.loader import prepare
-from serve.gateway.control import source_of
+from serve.gateway.control import DEFAULT_LOAD_TIMEOUT_S, source_of
+from serve.gateway.loading import not_loaded_in_time, start_load
 from serve.gateway.validation import Validator
 from serve.repository.entry import ModelEntry, VersionEntry
 from serve.repository.scan import scan
 from serve.tensors import TensorSpec
 
 __all__ = ["Finding", "check_repository"]
+
+log = logging.getLogger("penstock.models")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,34 +47,49 @@ class Finding:
         return "\n".join(lines)
 
 
-def check_repository(root: Path) -> list[Finding]:
-    """Try every model of a repository. Blocks.
+def check_repository(
+    root: Path, load_timeout_s: float = DEFAULT_LOAD_TIMEOUT_S
+) -> Iterator[Finding]:
+    """Try every model of a repository, by name and version; each is told about when it is known.
+
+    What models print goes to standard error meanwhile. Blocks.
 
     Raises:
         RepositoryError: the repository itself cannot be read.
     """
     repository = scan(root)
-    findings = [
-        Finding(broken.name, 0, "UNAVAILABLE", str(broken.error))
-        for broken in repository.broken.values()
-    ]
-    for entry in repository.models.values():
-        findings += [
-            Finding(entry.name, number, "UNAVAILABLE", str(error))
-            for number, error in entry.broken_versions.items()
-        ]
-        findings += [_try(entry, version) for version in entry.versions]
-    return sorted(findings, key=lambda finding: (finding.model, finding.version))
+    for name in sorted({*repository.models, *repository.broken}):
+        if name in repository.broken:
+            yield Finding(name, 0, "UNAVAILABLE", str(repository.broken[name].error))
+            continue
+        entry = repository.models[name]
+        versions = {version.number: version for version in entry.versions}
+        for number in sorted({*versions, *entry.broken_versions}):
+            if number in versions:
+                yield _try(entry, versions[number], load_timeout_s)
+            else:
+                yield Finding(name, number, "UNAVAILABLE", str(entry.broken_versions[number]))
 
 
-def _try(entry: ModelEntry, version: VersionEntry) -> Finding:
+def _try(entry: ModelEntry, version: VersionEntry, timeout_s: float) -> Finding:
+    source = source_of(entry, version)
     try:
-        prepared = prepare(source_of(entry, version), monotonic_ns)
-        signature = prepared.signature
-        Validator(signature, entry.config, prepared.max_batch_rows, utf8=False)
-        prepared.backend.close()
+        with contextlib.redirect_stdout(sys.stderr):
+            load = start_load(source, monotonic_ns)
+            try:
+                prepared = load.result(timeout_s)
+            except TimeoutError:
+                load.cancel()
+                raise not_loaded_in_time(source, timeout_s) from None
+            signature = prepared.signature
+            Validator(signature, entry.config, prepared.max_batch_rows, utf8=False)
+            prepared.backend.close()
     except PenstockError as error:
         return Finding(entry.name, version.number, "UNAVAILABLE", str(error), entry.warnings)
+    except Exception as error:
+        log.exception("model '%s' could not be tried", entry.name)
+        detail = f"{version.artefact}: {type(error).__name__}: {error}"
+        return Finding(entry.name, version.number, "UNAVAILABLE", detail, entry.warnings)
     inputs = ", ".join(map(_shown, signature.inputs))
     outputs = ", ".join(map(_shown, signature.outputs))
     batch = f"batches of up to {prepared.max_batch_rows} rows" if signature.batched else "unbatched"

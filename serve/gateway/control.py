@@ -7,10 +7,11 @@ import logging
 from collections.abc import Iterable
 
 from serve.backends.base import BackendSource
-from serve.clock import NS_PER_MS, Clock
+from serve.clock import NS_PER_MS, NS_PER_S, Clock
 from serve.errors import PenstockError
-from serve.executors.loader import Prepared, go_live, prepare
+from serve.executors.loader import Prepared, go_live
 from serve.gateway.endpoint import Endpoint
+from serve.gateway.loading import not_loaded_in_time, start_load
 from serve.monitoring.metrics import ServerMetrics
 from serve.repository.entry import ModelEntry, Repository, VersionEntry
 from serve.repository.table import ModelTable
@@ -21,6 +22,11 @@ log = logging.getLogger("penstock.models")
 
 PARALLEL_LOADS = 2
 """More would only share the same cores, and make the first model ready later."""
+
+PATIENCE_S = 10.0
+"""After it the next load starts beside one that is not done: it may be waiting, for ever even."""
+
+DEFAULT_LOAD_TIMEOUT_S = 600.0
 
 
 def source_of(entry: ModelEntry, version: VersionEntry) -> BackendSource:
@@ -38,7 +44,13 @@ class Controller:
         metrics: ServerMetrics,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
+        *,
+        load_timeout_s: float = DEFAULT_LOAD_TIMEOUT_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
+        """``load_timeout_s``: after it a version is UNAVAILABLE, whatever it waits for."""
+        self._load_timeout_s = load_timeout_s
+        self._patience_s = patience_s
         self._table = table
         self._metrics = metrics
         self._clock = clock
@@ -61,31 +73,36 @@ class Controller:
         await self._load(pending)
 
     async def _load(self, sources: Iterable[BackendSource]) -> None:
-        gate = asyncio.Semaphore(PARALLEL_LOADS)
+        places = asyncio.Semaphore(PARALLEL_LOADS)
+        await asyncio.gather(*(self._load_one(source, places) for source in sources))
 
-        async def one(source: BackendSource) -> None:
-            async with gate:
+    async def _load_one(self, source: BackendSource, places: asyncio.Semaphore) -> None:
+        try:
+            async with places:
                 started_ns = self._clock()
-                try:
-                    prepared = await asyncio.to_thread(prepare, source, self._clock)
-                    self._put_live(prepared)
-                except PenstockError as error:
-                    self._failed(source.model_name, source.version, error)
-                    return
-                except Exception as error:
-                    log.exception("model '%s' failed to load", source.model_name)
-                    self._failed(source.model_name, source.version, error)
-                    return
-                took_ms = (self._clock() - started_ns) / NS_PER_MS
-                log.info(
-                    "model '%s' version %d is ready (%s, %.0f ms)",
-                    source.model_name,
-                    source.version,
-                    prepared.backend.platform(),
-                    took_ms,
-                )
-
-        await asyncio.gather(*(one(source) for source in sources))
+                load = asyncio.wrap_future(start_load(source, self._clock))
+                await asyncio.wait((load,), timeout=min(self._patience_s, self._load_timeout_s))
+            waited_s = (self._clock() - started_ns) / NS_PER_S
+            try:
+                async with asyncio.timeout(max(0.0, self._load_timeout_s - waited_s)):
+                    prepared = await load
+            except TimeoutError:
+                raise not_loaded_in_time(source, self._load_timeout_s) from None
+            self._put_live(prepared)
+        except PenstockError as error:
+            self._failed(source.model_name, source.version, error)
+            return
+        except Exception as error:
+            log.exception("model '%s' failed to load", source.model_name)
+            self._failed(source.model_name, source.version, error)
+            return
+        log.info(
+            "model '%s' version %d is ready (%s, %.0f ms)",
+            source.model_name,
+            source.version,
+            prepared.backend.platform(),
+            (self._clock() - started_ns) / NS_PER_MS,
+        )
 
     def _put_live(self, prepared: Prepared) -> None:
         source = prepared.source

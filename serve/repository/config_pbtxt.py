@@ -39,9 +39,12 @@ TRITON_NAMES = {
     "batching": "dynamic_batching.preferred_batch_size",
     "batching.max_batch_size": "max_batch_size",
     "batching.max_queue_delay_ms": "dynamic_batching.max_queue_delay_microseconds",
+    "batching.max_queue_rows": "dynamic_batching.default_queue_policy.max_queue_size",
     "resources.device": "instance_group.gpus",
     "resources.instances": "instance_group.count",
     "resources.intra_op_threads": f"parameters[{THREADS_PARAMETER!r}]",
+    "slo.timeout_ms": "dynamic_batching.default_queue_policy.default_timeout_microseconds",
+    "warmup": "model_warmup.batch_size",
     "versions": "version_policy.specific.versions",
 }
 """Our field to the one it was read from, for the errors that validation finds."""

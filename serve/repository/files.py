@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 from serve.errors import RepositoryError
@@ -29,7 +31,10 @@ def read_text(path: Path, max_bytes: int = MAX_CONFIG_BYTES) -> str:
         RepositoryError: it cannot be read, is longer than ``max_bytes`` or is not UTF-8.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
+            # A pipe or a device would block, or never end.
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError(None, "it is no regular file")
             data = file.read(max_bytes + 1)
     except OSError as error:
         raise RepositoryError(
@@ -51,3 +56,8 @@ def read_text(path: Path, max_bytes: int = MAX_CONFIG_BYTES) -> str:
             problem=f"not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}",
             remedy="save it as UTF-8",
         ) from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes to is opened too, where `open` would wait."""
+    return os.open(path, flags | os.O_NONBLOCK)

@@ -39,7 +39,7 @@ def scan(root: Path) -> Repository:
     broken: dict[str, BrokenModel] = {}
     ignored: list[str] = []
     for folder in _model_folders(root):
-        name = folder.name.encode(errors="surrogateescape").decode(errors="replace")
+        name = _shown_name(folder)
         try:
             if _holds_model(folder):
                 models[name] = scan_model(folder)
@@ -125,13 +125,22 @@ def _holds_model(folder: Path) -> bool:
         )
 
 
+def _shown_name(folder: Path) -> str:
+    """The model's name, or one that can be shown where no client could ask for it."""
+    name = folder.name.encode(errors="surrogateescape").decode(errors="replace")
+    return name if name.isprintable() else name.encode("unicode_escape").decode()
+
+
 def _check_name(folder: Path) -> None:
+    shown_path = folder.parent / ascii(folder.name)
     try:
         folder.name.encode()
     except UnicodeEncodeError:
+        raise _error(shown_path, "its name is not UTF-8", "rename the folder") from None
+    if not folder.name.isprintable():
         raise _error(
-            folder.parent / ascii(folder.name), "its name is not UTF-8", "rename the folder"
-        ) from None
+            shown_path, "its name has a character that cannot be seen", "rename the folder"
+        )
 
 
 def _read_settings(folder: Path) -> tuple[TritonModel, Path | None, list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -35,12 +36,12 @@ def validate(
         problems = _by_field(error, data)
     (field, problem, remedy), *others = [
         (name_of(_dotted(location)), *_explain(location, details))
-        for location, details in problems.items()
+        for location, details in islice(problems.items(), MAX_ERRORS)
     ]
-    for other, text, help_text in others[: MAX_ERRORS - 1]:
+    for other, text, help_text in others:
         problem += f"; {other}: {text} ({help_text})" if other else f"; {text} ({help_text})"
-    if len(others) >= MAX_ERRORS:
-        problem += f"; and {len(others) - MAX_ERRORS + 1} more"
+    if len(problems) > MAX_ERRORS:
+        problem += f"; and {len(problems) - MAX_ERRORS} more"
     raise RepositoryError(path=path, field=field, problem=problem, remedy=remedy)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,13 @@ def test_read_text_refuses_what_it_cannot_take(
 def test_read_text_refuses_folder(tmp_path: Path) -> None:
     with pytest.raises(RepositoryError, match="cannot be read: is a directory"):
         read_text(tmp_path)
+
+
+def test_read_text_does_not_wait_for_a_pipe_or_read_a_device(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(RepositoryError, match="no regular file"):
+            read_text(path)
 
 
 def test_shown_quotes_and_shortens() -> None:

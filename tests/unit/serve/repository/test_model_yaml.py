@@ -164,3 +164,25 @@ def test_parse_model_yaml_never_raises_another_error_when_values_do_not_fit(
     import yaml
 
     check(yaml.safe_dump(data))
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("slo: {timeout_ms: .inf}", "slo.timeout_ms"),
+        ("slo: {latency_ms: .nan}", "slo.latency_ms"),
+        ("warmup: {budget_ms: .inf}", "warmup.budget_ms"),
+        ("warmup: {batch_sizes: [0]}", "warmup.batch_sizes.0"),
+        ("inputs: {x: {range: [.nan, 1]}}", "inputs.x.range.0"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(text: str, field: str) -> None:
+    with pytest.raises(RepositoryError) as caught:
+        parse_model_yaml(text, "model.yaml")
+    assert caught.value.field == field
+
+
+def test_crowd_of_wrong_fields_is_counted_and_not_all_explained() -> None:
+    text = "\n".join(f"field{index}: 1" for index in range(40_000))
+    with pytest.raises(RepositoryError, match="and 39992 more"):
+        parse_model_yaml(text, "model.yaml")

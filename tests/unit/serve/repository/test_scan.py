@@ -145,6 +145,23 @@ def test_scan_reports_name_that_is_no_text(root: Path, add_model: AddModel) -> N
     str(model.error).encode()
 
 
+@pytest.mark.parametrize("name", ["new\nline", "esc\x1b[31m", "turned\u202eround"])
+def test_scan_refuses_name_that_cannot_be_seen(root: Path, add_model: AddModel, name: str) -> None:
+    add_model("good", ONNX)
+    add_model(name, ONNX)
+    repository = scan(root)
+    assert list(repository.models) == ["good"]
+    ((shown, broken),) = repository.broken.items()
+    assert shown.isprintable()
+    assert str(broken.error).isprintable()
+
+
+def test_scan_takes_any_name_that_can_be_seen(root: Path, add_model: AddModel) -> None:
+    for name in ("ünï☃", "sp ace", "-dash", "it's"):
+        add_model(name, ONNX)
+    assert not scan(root).broken
+
+
 def test_scan_reports_folder_it_may_not_read(
     root: Path, add_model: AddModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,117 @@
+"""Flags become settings, errors become one line. Running the server is in the integration
+tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import serve.cli
+from serve.config import ServerSettings
+from serve.errors import RepositoryError
+from tests.support import onnx_models
+
+Invoke = Callable[..., Any]
+
+
+@pytest.fixture
+def invoke() -> Invoke:
+    """The command, in this process."""
+    return lambda *arguments, **options: CliRunner().invoke(
+        serve.cli.app, [str(argument) for argument in arguments], **options
+    )
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[ServerSettings]:
+    """The settings that ``penstock serve`` would have run with."""
+    settings: list[ServerSettings] = []
+    monkeypatch.setattr(serve.cli, "_run_server", lambda _, given: settings.append(given))
+    return settings
+
+
+def test_flags_left_out_are_the_settings_defaults(
+    invoke: Invoke, served: list[ServerSettings]
+) -> None:
+    assert invoke("serve", "models").exit_code == 0
+    assert served == [ServerSettings()]
+
+
+def test_every_listener_gets_its_flags(invoke: Invoke, served: list[ServerSettings]) -> None:
+    flags = ["--host=::1", "--http-port=1", "--grpc-port=2", "--admin-port=3", "--body-timeout=7"]
+    invoke("serve", "models", *flags, "--grpc-max-inflight-bytes=5000", "--load-timeout=9")
+    (settings,) = served
+    assert settings.http is not None
+    assert settings.grpc is not None
+    assert settings.admin is not None
+    assert (settings.http.host, settings.grpc.host, settings.admin.host) == (
+        "::1",
+        "::1",
+        "127.0.0.1",
+    )
+    assert (settings.http.port, settings.grpc.port, settings.admin.port) == (1, 2, 3)
+    assert (settings.http.body_timeout_s, settings.grpc.message_timeout_s) == (7, 7)
+    assert (settings.grpc.max_inflight_bytes, settings.load_timeout_s) == (5000, 9)
+
+
+def test_listener_can_be_left_out(invoke: Invoke, served: list[ServerSettings]) -> None:
+    invoke("serve", "models", "--no-grpc")
+    assert served[0].grpc is None
+    assert served[0].http is not None
+
+
+def test_environment_stands_in_for_flags(invoke: Invoke, served: list[ServerSettings]) -> None:
+    invoke("serve", "models", env={"PENSTOCK_SERVE_SERVER_NAME": "mine"})
+    assert served[0].name == "mine"
+
+
+def test_check_fails_if_any_model_does_and_prints_json(invoke: Invoke, tmp_path: Path) -> None:
+    onnx_models.identity(tmp_path / "good" / "1" / "model.onnx")
+    (tmp_path / "bad" / "1").mkdir(parents=True)
+    done = invoke("check", tmp_path, "--json")
+    assert done.exit_code == 1
+    found = {item["model"]: item["state"] for item in json.loads(done.stdout)}
+    assert found == {"bad": "UNAVAILABLE", "good": "READY"}
+    assert "FAIL bad" in invoke("check", tmp_path).stdout
+
+
+def test_init_says_what_it_made_and_what_to_do_next(invoke: Invoke, tmp_path: Path) -> None:
+    source = onnx_models.identity(tmp_path / "m.onnx")
+    done = invoke("init", "fraud", "--from", source, "--repo", tmp_path / "new")
+    assert done.exit_code == 0
+    assert f"made {tmp_path / 'new' / 'fraud' / 'model.yaml'}" in done.stdout
+    assert "penstock check" in done.stdout
+
+
+def test_schema_describes_model_yaml(invoke: Invoke) -> None:
+    assert "batching" in json.loads(invoke("schema").stdout)["properties"]
+
+
+def test_version_is_the_distributions(invoke: Invoke) -> None:
+    assert invoke("version").stdout.strip()[0].isdigit()
+
+
+@pytest.mark.parametrize("command", ["serve", "check", "init"])
+def test_help_shows_an_example(invoke: Invoke, command: str) -> None:
+    assert "Example: penstock" in invoke(command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    "error", [RepositoryError(path="p", problem="bad", remedy="mend it"), OSError("no"), ValueError]
+)
+def test_what_a_user_can_mend_is_one_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(serve.cli, "app", fail)
+    with pytest.raises(SystemExit) as caught:
+        serve.cli.main()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("penstock: ")
