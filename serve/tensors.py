@@ -7,7 +7,7 @@ BF16 tensors have dtype ``ml_dtypes.bfloat16``; all others have the dtype of ``D
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
@@ -89,7 +89,7 @@ def datatype_of(array: Array) -> str:
     return _BY_DTYPE[array.dtype]
 
 
-class Tensor(msgspec.Struct):
+class Tensor(msgspec.Struct, gc=False):
     """A named array on its way in or out.
 
     ``missing`` is set only where JSON had ``null``: a bool array of the same shape.
@@ -103,7 +103,7 @@ class Tensor(msgspec.Struct):
     parameters: Mapping[str, Parameter] | None = None
 
 
-class RequestedOutput(msgspec.Struct):
+class RequestedOutput(msgspec.Struct, gc=False):
     """One entry of a request's ``outputs``; ``classification`` is K, 0 for the tensor itself."""
 
     name: str
@@ -111,7 +111,7 @@ class RequestedOutput(msgspec.Struct):
     parameters: Mapping[str, Parameter] | None = None
 
 
-class InferRequest(msgspec.Struct):
+class InferRequest(msgspec.Struct, gc=False):
     """A decoded request. ``model_version`` "" means: the server chooses.
 
     ``deadline_ns`` (monotonic, 0: none) is what the transport knows; the ``timeout``
@@ -130,7 +130,7 @@ class InferRequest(msgspec.Struct):
     traceparent: str = ""
 
 
-class InferResponse(msgspec.Struct):
+class InferResponse(msgspec.Struct, gc=False):
     """The answer to one request; ``outputs`` in the order asked for, or the signature's."""
 
     model_name: str
@@ -160,8 +160,7 @@ class Signature:
     batched: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What a backend runs once: the unit of work.
 
     ``inputs`` are in the signature's order, each with ``rows`` rows if the model is batched.
@@ -171,4 +170,4 @@ class Batch:
 
     inputs: tuple[Array, ...]
     rows: int
-    parameters: tuple[tuple[int, Mapping[str, Parameter]], ...] = field(default=())
+    parameters: tuple[tuple[int, Mapping[str, Parameter]], ...] = ()

@@ -73,6 +73,11 @@ class Validator:
             )
         self._count = len(self._inputs)
         self._variable = any(known.variable for known in self._inputs.values())
+        self._only: _Input | None = None
+        """The input of a batched model with no other, of which the elements do not matter."""
+        if self._count == 1 and self._batched and not self._variable:
+            (only,) = self._inputs.values()
+            self._only = None if only.checked else only
 
     def bind(self, request: InferRequest) -> Bound:
         """Give the arrays to run.
@@ -80,6 +85,19 @@ class Validator:
         Raises:
             InvalidRequest: names the input, what is wrong, and what it should be.
         """
+        only = self._only
+        if only is not None and len(request.inputs) == 1:
+            tensor = request.inputs[0]
+            array = tensor.array
+            shape = array.shape
+            if (
+                tensor.name == only.spec.name
+                and tensor.datatype == only.datatype
+                and shape[1:] == only.inner
+                and 0 < shape[0] <= self._max_rows
+                and tensor.missing is None
+            ):
+                return (array,), shape[0], ()
         arrays: list[Any] = [None] * self._count
         rows = 0 if self._batched else 1
         for tensor in request.inputs:

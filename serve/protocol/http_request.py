@@ -24,6 +24,8 @@ __all__ = ["decode", "decode_raw", "parse_json_bytes"]
 
 HEADER = "Inference-Header-Content-Length"
 
+_NO_BYTES = memoryview(b"")
+
 Body = bytes | bytearray | memoryview
 
 
@@ -39,28 +41,15 @@ def decode(body: Body, json_bytes: int | None, model_name: str, model_version: s
     """
     if json_bytes is None:
         message = parse_request(body)
-        binary = memoryview(b"")
+        items = message.inputs
+        if len(items) == 1 and items[0].parameters is None and items[0].data is not UNSET:
+            inputs = [_json_input(0, items[0], None)]  # as most are
+        else:
+            inputs = _inputs(items, _NO_BYTES)
     else:
         view = memoryview(body)
         message = parse_request(view[:json_bytes])
-        binary = view[json_bytes:]
-    inputs = []
-    index = start = 0
-    for item in message.inputs:
-        if item.parameters is None and item.data is not UNSET:
-            inputs.append(_json_input(index, item, None))  # as nearly all are
-        else:
-            tensor, used_bytes = _input(index, item, binary[start:])
-            start += used_bytes
-            inputs.append(tensor)
-        index += 1
-    if start != len(binary):
-        raise InvalidRequest(
-            f"{len(binary) - start} bytes are left over after the binary tensors: "
-            f"check {HEADER} and the binary_data_size of each input"
-        )
-    if index > 1:
-        _refuse_duplicates("inputs", [tensor.name for tensor in inputs])
+        inputs = _inputs(message.inputs, view[json_bytes:])
     request = InferRequest(model_name, model_version, inputs)
     if message.id:
         request.id = message.id
@@ -71,6 +60,27 @@ def decode(body: Body, json_bytes: int | None, model_name: str, model_version: s
         if len(request.outputs) > 1:
             _refuse_duplicates("outputs", [output.name for output in request.outputs])
     return request
+
+
+def _inputs(items: list[InputMessage], binary: memoryview) -> list[Tensor]:
+    """The inputs, of which those without data take their part of ``binary``, in turn."""
+    inputs = []
+    start = 0
+    for index, item in enumerate(items):
+        if item.parameters is None and item.data is not UNSET:
+            inputs.append(_json_input(index, item, None))
+        else:
+            tensor, used_bytes = _input(index, item, binary[start:])
+            start += used_bytes
+            inputs.append(tensor)
+    if start != len(binary):
+        raise InvalidRequest(
+            f"{len(binary) - start} bytes are left over after the binary tensors: "
+            f"check {HEADER} and the binary_data_size of each input"
+        )
+    if len(inputs) > 1:
+        _refuse_duplicates("inputs", [tensor.name for tensor in inputs])
+    return inputs
 
 
 def _json_input(index: int, item: InputMessage, parameters: dict[str, Parameter] | None) -> Tensor:

@@ -18,6 +18,7 @@ __all__ = ["Encoded", "encode", "encode_rows"]
 
 _dumps = orjson.dumps
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
+_ONE_ROW = (1, "")
 
 
 class Encoded(msgspec.Struct, gc=False):
@@ -93,6 +94,9 @@ def encode_rows(response: InferResponse, shares: Sequence[tuple[int, str]]) -> l
         (output.name, output.datatype, output.array.shape if single else output.array.shape[1:])
         for output in response.outputs
     )
+    if len(columns) == 1 and shares.count(_ONE_ROW) == len(shares):
+        plain = _template(response.model_name, response.model_version, outputs, 0 if single else 1)
+        return [plain % (b"", data) for data in columns[0]]
     templates: dict[int, bytes] = {}
     bodies = []
     for (rows, request_id), *data in zip(shares, *columns, strict=True):

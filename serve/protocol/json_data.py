@@ -34,6 +34,7 @@ _CODES = {
 }
 _UNPACKABLE = (struct.error, OverflowError, TypeError, AttributeError)
 """How ``_pack`` refuses an element, by datatype."""
+_NOT_PLAIN = (*_UNPACKABLE, ValueError)
 
 _BINARY_ONLY = ("FP16", "BF16")
 
@@ -56,7 +57,7 @@ def array_from_json(
         try:
             # Refuses lists as well, and any other number of elements than the shape has.
             return np.ndarray(shape, _DTYPES[datatype], _packer(datatype, shape)(*data)), None
-        except (*_UNPACKABLE, ValueError):
+        except _NOT_PLAIN:
             pass  # nested, null, or wrong: the slow way tells which
     if datatype in _BINARY_ONLY:
         raise InvalidRequest(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import cast
 
@@ -25,25 +25,27 @@ def join(entries: Sequence[Entry], rows: int) -> Batch:
         columns = zip(*(entry.inputs for entry in entries), strict=True)
         inputs = tuple(_join_column(column, rows) for column in columns)
     parameters: tuple[tuple[int, Mapping[str, Parameter]], ...] = ()
-    if any(entry.parameters for entry in entries):
+    given = [entry.parameters for entry in entries]
+    if any(given):
         parameters = tuple((entry.rows, entry.parameters or {}) for entry in entries)
     return Batch(inputs, rows, parameters)
 
 
 def runs(
     entries: Sequence[Entry], outputs: list[Array]
-) -> Iterator[tuple[Sequence[Entry], list[Array]]]:
+) -> list[tuple[Sequence[Entry], list[Array]]]:
     """Neighbours that share an answerer, with their rows of every output as views."""
     first = entries[0].answerer
-    if len(entries) == 1 or all(entry.answerer is first for entry in entries):
-        yield entries, outputs
-        return
+    if [entry.answerer for entry in entries].count(first) == len(entries):
+        return [(entries, outputs)]
+    parts: list[tuple[Sequence[Entry], list[Array]]] = []
     start = 0
     for _, group in groupby(entries, key=lambda entry: id(entry.answerer)):
         run = list(group)
         stop = start + sum(entry.rows for entry in run)
-        yield run, [output[start:stop] for output in outputs]
+        parts.append((run, [output[start:stop] for output in outputs]))
         start = stop
+    return parts
 
 
 def _aligned(array: Array) -> Array:

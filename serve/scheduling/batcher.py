@@ -14,8 +14,9 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from serve.clock import NS_PER_MS, NS_PER_S, Clock
 from serve.errors import DeadlineExceeded, InternalError, NotReady, Overloaded, PenstockError
@@ -45,8 +46,7 @@ STALL_FLOOR_NS = 10 * NS_PER_S
 """A batch that runs this many times its expected time, and at least this long, has stalled."""
 
 
-@dataclass(slots=True, eq=False)
-class _Running:
+class _Running(msgspec.Struct, eq=False, gc=False):
     """A batch under way."""
 
     entries: list[Entry]
@@ -84,7 +84,9 @@ class Batcher:
         self._batch_number = 0
         self._closed = False
         # scheduled calls
-        self._free_rows = self._rows_within_free()
+        self._max_rows = 0  # of the next batch
+        self._free_rows = 0  # that an idle executor takes without a closer look at each request
+        self._recount()
         self._observe_countdown = 0
         self._dispatch_due = False
         self._dispatching = False
@@ -151,13 +153,13 @@ class Batcher:
 
     # admission
 
-    def _rows_within_free(self) -> int:
-        """Rows that an idle executor may have queued without a closer look at each request."""
+    def _recount(self) -> None:
+        """Work out what follows from the costs; called whenever they have changed."""
         limits = self._limits
-        best = policy.batch_limit(self._cost, limits)
+        best = self._max_rows = policy.batch_limit(self._cost, limits)
         budget_ns = min(FREE_NS, limits.slo_ns or FREE_NS) * policy.HEADROOM
         batches = int(budget_ns / max(1, self._cost.batch_ns(best)))
-        return min(batches * best, limits.max_queue_rows)
+        self._free_rows = min(batches * best, limits.max_queue_rows)
 
     def _admit(self, entry: Entry, now_ns: int) -> None:
         if entry.deadline_ns <= now_ns:
@@ -234,7 +236,7 @@ class Batcher:
             return False
         now_ns = self._clock()
         lane = queue.next_lane()
-        max_rows = policy.batch_limit(self._cost, self._limits)
+        max_rows = self._max_rows
         if free <= 0 and lane.rows < max_rows:
             return False  # the slots are busy, and the next batch may still become fuller
         if self._limits.max_delay_ns:
@@ -302,7 +304,7 @@ class Batcher:
         if execute_ns > CHEAP_NS or self._observe_countdown <= 0:
             self._observe_countdown = CHEAP_SAMPLING
             self._cost.observe(rows, execute_ns)
-            self._free_rows = self._rows_within_free()
+            self._recount()
         metrics.count_batch(rows, running.input_ns, execute_ns, now_ns - split_ns, now_ns)
         if answered:
             metrics.count_answers(answered, running.started_ns, execute_ns, now_ns)

@@ -34,34 +34,46 @@ class CostModel:
         self._factors = [1.0] * len(self._sizes)
         self._current_ns = self._base_ns
         self._quickest = 1.0
+        # By rows, of which no more sizes are asked for than a batch can have.
+        self._known_ns: dict[int, float] = {}
+        self._batch_ns: dict[int, int] = {}
         self.efficient_rows = 1
         self._settle()
 
     def batch_ns(self, rows: int) -> int:
         """Predicted nanoseconds of a batch of ``rows`` rows, as they are on average."""
-        return self._interpolated(rows, self._current_ns)
+        known = self._batch_ns.get(rows)
+        if known is None:
+            known = self._batch_ns[rows] = int(self._interpolated(rows, self._current_ns))
+        return known
 
     def quick_ns(self, rows: int) -> int:
         """Nanoseconds of such a batch where nothing else uses the core.
 
         This is the batch's own work: what a busy machine adds to the average is waiting.
         """
-        return int(self._interpolated(rows, self._base_ns) * self._quickest)
+        return int(self._profile_ns(rows) * self._quickest)
 
-    def _interpolated(self, rows: int, values: list[float]) -> int:
+    def _profile_ns(self, rows: int) -> float:
+        known = self._known_ns.get(rows)
+        if known is None:
+            known = self._known_ns[rows] = self._interpolated(rows, self._base_ns)
+        return known
+
+    def _interpolated(self, rows: int, values: list[float]) -> float:
         sizes = self._sizes
         right = bisect_left(sizes, rows)
         if right == len(sizes):
-            return int(values[-1] * rows / sizes[-1])
+            return values[-1] * rows / sizes[-1]
         if right == 0 or sizes[right] == rows:
-            return int(values[right])
+            return values[right]
         left = right - 1
         part = (rows - sizes[left]) / (sizes[right] - sizes[left])
-        return int(values[left] + (values[right] - values[left]) * part)
+        return values[left] + (values[right] - values[left]) * part
 
     def observe(self, rows: int, took_ns: int) -> None:
         """Learn from a batch that was run."""
-        own = took_ns / max(1, self._interpolated(rows, self._base_ns))
+        own = took_ns / self._profile_ns(rows)
         self._quickest = min(own, self._quickest * FORGET)
         ratio = took_ns / max(1, self.batch_ns(rows))
         ratio = min(CLIP, max(1 / CLIP, ratio))
@@ -82,6 +94,7 @@ class CostModel:
         """Recompute the size that gives the most rows a second."""
         pairs = zip(self._base_ns, self._factors, strict=True)
         self._current_ns = [base * factor for base, factor in pairs]
+        self._batch_ns.clear()
         best_rows, best_ns = 1, float("inf")
         for size, batch_ns in zip(self._sizes, self._current_ns, strict=True):
             row_ns = batch_ns / size

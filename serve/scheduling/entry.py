@@ -39,7 +39,7 @@ class Answerer(Protocol):
         """
 
 
-class Entry(msgspec.Struct, eq=False):
+class Entry(msgspec.Struct, eq=False, gc=False):
     """Payload and metadata of one request.
 
     It is answered once: the first of answer, error and cancellation sets ``done``, and whatever

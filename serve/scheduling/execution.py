@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from serve.errors import PenstockError
 from serve.tensors import Array, Batch
@@ -12,8 +13,7 @@ from serve.tensors import Array, Batch
 __all__ = ["Executor", "Outcome"]
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, eq=False, gc=False):
     """How a batch ended: checked outputs in the signature's order, or an error; and its cost."""
 
     outputs: list[Array] | None

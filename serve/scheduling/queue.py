@@ -50,11 +50,11 @@ class EntryQueue:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(key)
-        self._sequence += 1
-        entry.sequence = self._sequence
+        entry.sequence = self._sequence = self._sequence + 1
         lane.entries.append(entry)
-        lane.rows += entry.rows
-        self.rows += entry.rows
+        rows = entry.rows
+        lane.rows += rows
+        self.rows += rows
 
     def next_lane(self) -> Lane:
         """The lane whose turn it is; there must be rows."""

@@ -188,10 +188,12 @@ class Connection(asyncio.Protocol):
             and not (self._held or self._feeding or self._reader.continue_due)
         ):
             # The only one, as it is for every client that does not pipeline.
-            del pending[0]
-            exchange.release()
-            if not self._transport.is_closing():
-                self._transport.write(answer)
+            pending.clear()
+            exchange.connection = exchange.ticket = None
+            self._context.inflight_bytes -= exchange.body_bytes
+            transport = self._transport
+            if not transport.is_closing():
+                transport.write(answer)
         elif not self._send_ready():
             return
         if self._waiting or self._read_paused:

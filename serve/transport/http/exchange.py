@@ -63,7 +63,7 @@ class Cancellable(Protocol):
         """Nobody waits for it any more."""
 
 
-class Exchange(msgspec.Struct, eq=False):
+class Exchange(msgspec.Struct, eq=False, gc=False):
     """A complete request; handlers give it its answer, now or later.
 
     ``connection`` is None once the answer has been handed to it, or the client has gone.

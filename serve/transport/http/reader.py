@@ -26,7 +26,7 @@ from serve.transport.http.problems import (
     headers_too_large,
     unsupported_transfer_coding,
 )
-from serve.transport.http.request_head import END, NO_HEAD, Head
+from serve.transport.http.request_head import END, NO_HEAD, NOTHING_KNOWN, Head
 
 __all__ = ["BODY", "HEAD", "IDLE", "Receiver", "RequestReader"]
 
@@ -71,6 +71,7 @@ class RequestReader:
         "_shaped",
         "_target",
         "_upgrade_bytes",
+        "_usual",
         "continue_due",
         "large",
         "phase",
@@ -90,6 +91,7 @@ class RequestReader:
         # Per request
         self._received_ns = 0
         self._last = NO_HEAD, 0  # the last request that was complete
+        self._usual = NOTHING_KNOWN  # what the last one was recalled by
         self._reset()
 
     def _reset(self) -> None:
@@ -113,19 +115,23 @@ class RequestReader:
         """
         if not self._between:
             return None
-        end = data.find(END) + len(END)
-        known = self._context.heads.get(data[:end])
-        if known is None:
-            return None
-        head, body_bytes = known
         context = self._context
-        if len(data) - end != body_bytes or context.draining:
+        known = self._usual
+        if not data.startswith(known.raw):
+            found = context.heads.get(data[: data.find(END) + len(END)])
+            if found is None:
+                return None
+            self._usual = known = found
+        body_bytes = known.body_bytes
+        if len(data) - known.head_bytes != body_bytes or context.draining:
             return None
-        if context.inflight_bytes + body_bytes > context.max_inflight_bytes:
+        inflight_bytes = context.inflight_bytes + body_bytes
+        if inflight_bytes > context.max_inflight_bytes:
             return None
-        context.inflight_bytes += body_bytes
+        context.inflight_bytes = inflight_bytes
         self.since_ns = self._received_ns = now_ns = context.clock()
-        return Exchange(self._receiver, context, head, data[end:], body_bytes, now_ns, True)
+        body = data[known.head_bytes :]
+        return Exchange(self._receiver, context, known.head, body, body_bytes, now_ns, True)
 
     @property
     def fresh(self) -> bool:

@@ -9,6 +9,7 @@ so nothing is let in that it would refuse.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from serve.transport.http.compression import Buffer
 from serve.transport.http.headers import (
@@ -20,7 +21,7 @@ from serve.transport.http.headers import (
 )
 from serve.transport.http.routes import Handler, Route
 
-__all__ = ["END", "NO_HEAD", "Head", "HeadMemory"]
+__all__ = ["END", "NOTHING_KNOWN", "NO_HEAD", "Head", "HeadMemory", "KnownHead"]
 
 END = b"\r\n\r\n"
 
@@ -61,8 +62,21 @@ NO_HEAD = Head(b"", b"", {}, keep_alive=False, shaped=True)
 """Of what is no request."""
 
 
+class KnownHead(NamedTuple):
+    """A head that the parser has accepted, and how many bytes of body follow it."""
+
+    raw: bytes
+    head: Head
+    head_bytes: int
+    body_bytes: int
+
+
+NOTHING_KNOWN = KnownHead(b"\0", NO_HEAD, 0, 0)
+"""No request begins so."""
+
+
 class HeadMemory:
-    """Heads by their bytes, with the bytes of body that follow; shared by all connections.
+    """Heads by their bytes; shared by all connections.
 
     Bounded, and cleared rather than aged: a client that varies its headers gains nothing and
     costs others only what they cost before they were known.
@@ -71,7 +85,7 @@ class HeadMemory:
     __slots__ = ("_heads", "get")
 
     def __init__(self) -> None:
-        self._heads: dict[bytes, tuple[Head, int]] = {}
+        self._heads: dict[bytes, KnownHead] = {}
         self.get = self._heads.get
 
     def learn(self, message: Buffer, head: Head, body_bytes: int) -> None:
@@ -90,4 +104,4 @@ class HeadMemory:
             return
         if len(self._heads) >= MAX_HEADS:
             self._heads.clear()
-        self._heads[raw] = (head, body_bytes)
+        self._heads[raw] = KnownHead(raw, head, end, body_bytes)
