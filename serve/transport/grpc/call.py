@@ -8,10 +8,10 @@ from typing import NamedTuple
 import grpc
 
 from serve.clock import NS_PER_S
-from serve.errors import Cancelled, DeadlineExceeded
+from serve.errors import Cancelled, DeadlineExceeded, TooLarge
 from serve.tensors import InferRequest, InferResponse
 
-__all__ = ["Caller", "answer_of", "read_caller"]
+__all__ = ["Caller", "answer_of", "fitting", "read_caller"]
 
 TRACEPARENT_KEY = "traceparent"
 STREAM_STATUS_KEY = "triton_grpc_error"
@@ -64,3 +64,13 @@ async def answer_of(future: asyncio.Future[InferResponse]) -> InferResponse:
         if task is None or task.cancelling():
             raise
         raise Cancelled("the server withdrew the request") from None
+
+
+def fitting(answer: bytes, max_bytes: int) -> bytes:
+    """``answer``, unless grpc would refuse to send it, and fail the call without a word."""
+    if len(answer) > max_bytes:
+        raise TooLarge(
+            f"the answer has {len(answer)} bytes, {max_bytes} are allowed:"
+            " ask for less, or raise --grpc-max-message-bytes"
+        )
+    return answer

@@ -46,7 +46,12 @@ class GrpcServer:
         self._standing = Intake(MAX_STANDING, STANDING_BYTES)
         message_timeout_s = settings.message_timeout_s
         self._unary = UnaryInfer(
-            plane, failures, clock, self._intake, message_timeout_s=message_timeout_s
+            plane,
+            failures,
+            clock,
+            self._intake,
+            max_message_bytes=settings.max_message_bytes,
+            message_timeout_s=message_timeout_s,
         )
         self._stream = StreamInfer(
             plane,
@@ -54,6 +59,7 @@ class GrpcServer:
             clock,
             self._intake,
             self._stopping,
+            max_message_bytes=settings.max_message_bytes,
             write_timeout_s=settings.write_timeout_s,
         )
         self._questions = Questions(

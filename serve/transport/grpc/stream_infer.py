@@ -17,7 +17,7 @@ from serve.errors import DeadlineExceeded, NotReady
 from serve.gateway.interface import DataPlane
 from serve.protocol.grpc_request import decode, peek
 from serve.protocol.grpc_response import encode_stream, encode_stream_error
-from serve.transport.grpc.call import Caller, answer_of, read_caller
+from serve.transport.grpc.call import Caller, answer_of, fitting, read_caller
 from serve.transport.grpc.failures import Failures
 from serve.transport.grpc.intake import Intake, Lease
 from serve.transport.grpc.started import Refused, Started
@@ -38,6 +38,7 @@ class StreamInfer:
         intake: Intake,
         stopping: asyncio.Event,
         *,
+        max_message_bytes: int,
         write_timeout_s: float,
     ) -> None:
         self._plane = plane
@@ -45,6 +46,7 @@ class StreamInfer:
         self._clock = clock
         self._intake = intake
         self._stopping = stopping
+        self._max_message_bytes = max_message_bytes
         self._write_timeout_s = write_timeout_s
         self._readers: set[asyncio.Task[None]] = set()
 
@@ -132,7 +134,8 @@ class StreamInfer:
         else:
             request = entry.request
             try:
-                return encode_stream(request, await answer_of(entry.future))
+                answer = encode_stream(request, await answer_of(entry.future))
+                return fitting(answer, self._max_message_bytes)
             except Exception as failure:  # noqa: BLE001 - answered on the stream
                 request_id, model_name, error = request.id, request.model_name, failure
         if caller.wants_status:

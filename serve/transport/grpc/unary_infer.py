@@ -11,7 +11,7 @@ from serve.clock import Clock
 from serve.gateway.interface import DataPlane
 from serve.protocol.grpc_request import decode, peek
 from serve.protocol.grpc_response import encode
-from serve.transport.grpc.call import answer_of, read_caller
+from serve.transport.grpc.call import answer_of, fitting, read_caller
 from serve.transport.grpc.failures import Failures
 from serve.transport.grpc.intake import Intake
 from serve.transport.grpc.receive import read_message
@@ -29,12 +29,14 @@ class UnaryInfer:
         clock: Clock,
         intake: Intake,
         *,
+        max_message_bytes: int,
         message_timeout_s: float,
     ) -> None:
         self._plane = plane
         self._failures = failures
         self._clock = clock
         self._intake = intake
+        self._max_message_bytes = max_message_bytes
         self._message_timeout_s = message_timeout_s
 
     async def handle(self, _: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> bytes:
@@ -48,7 +50,8 @@ class UnaryInfer:
             request = decode(data)
             model_name = request.model_name
             read_caller(context, now_ns).stamp(request, now_ns)
-            answer = encode(request, await answer_of(self._plane.infer(request)))
+            response = await answer_of(self._plane.infer(request))
+            answer = fitting(encode(request, response), self._max_message_bytes)
             lease.hold_only(len(answer))
             return answer
         except asyncio.CancelledError:

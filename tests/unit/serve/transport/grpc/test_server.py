@@ -132,6 +132,23 @@ class TestLimits:
         assert plane.arrivals.empty()
         await stub.ModelInfer(message())
 
+    async def test_answer_over_the_limit_is_an_error_that_names_the_flag(
+        self, stub: Any, plane: Any, message: Callable[..., Any], tensor: Any
+    ) -> None:
+        plane.held = True
+        large = InferResponse("m", "1", [tensor(np.zeros((1, 2000), np.float32))])
+        unary = stub.ModelInfer(message())
+        (await plane.arrivals.get())[1].set_result(large)
+        assert await status_of(unary) is StatusCode.RESOURCE_EXHAUSTED
+        assert "--grpc-max-message-bytes" in await unary.details()
+        stream = stub.ModelStreamInfer(iter([message(), message("2")]))
+        (await plane.arrivals.get())[1].set_result(large)
+        request, future = await plane.arrivals.get()
+        future.set_result(InferResponse("m", "1", request.inputs))
+        refused, answered = [reply async for reply in stream]
+        assert "--grpc-max-message-bytes" in refused.error_message
+        assert answered.infer_response.id == "2"
+
     async def test_compressed_message_is_measured_as_what_it_becomes(
         self, stub: Any, message: Callable[..., Any]
     ) -> None:
