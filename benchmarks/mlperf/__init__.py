@@ -1,0 +1,1 @@
+"""MLPerf LoadGen against a running server: an outside check of our own generator."""

@@ -1,0 +1,1 @@
+"""Penstock beside what a team would pick instead: the same models, bytes, cores and generator."""

@@ -1,0 +1,129 @@
+"""One visit: start a row's server, check its answers, load it, stop it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks.loadgen.launch import run_load
+from benchmarks.loadgen.spec import ClosedLoop, LoadReport, LoadSpec, OpenLoop, Phase, Target
+from benchmarks.machine import ForeignLoad
+from benchmarks.payloads import Payload
+from benchmarks.peers.catalogue import Row
+from benchmarks.peers.contender import memory_mib, running
+from benchmarks.peers.models import PeerModel
+from benchmarks.peers.results import Loaded, Visit
+from benchmarks.process import Server
+
+__all__ = ["Plan", "visit"]
+
+KEPT = 0.99
+IN_TIME = 0.95
+"""Less than this share dealt with while they arrived: a backlog has built up."""
+SLO_MS = 100.0
+OPEN_CONNECTIONS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How every server is loaded."""
+
+    connections: tuple[int, ...]
+    """Of the closed loops, one after the other."""
+    closed_s: float
+    rates: tuple[int, ...]
+    """Of the open loops, requests a second."""
+    open_s: float
+    warmup_s: float
+    seed: int
+
+
+def visit(
+    row: Row, model: PeerModel, number: int, plan: Plan, scratch: Path, say: Callable[[str], None]
+) -> Visit:
+    """Never raises for what the peer does wrong: that is the visit's ``failure``."""
+    start_s, memory, loads, failure = 0.0, 0.0, [], ""
+    started = time.perf_counter()
+    try:
+        say("starting")
+        with running(row, model, scratch) as server:
+            start_s = time.perf_counter() - started
+            payload = row.route.payload(model, model.records[0])
+            for loaded in _loads(server, payload, plan, say):
+                loads.append(loaded)
+            memory = memory_mib(server)
+    except (OSError, RuntimeError, ValueError, psutil.Error) as error:
+        failure = f"{type(error).__name__}: {error}"
+    return Visit(
+        peer=row.peer,
+        row=row.row,
+        model=model.name,
+        round=number,
+        start_s=round(start_s, 2),
+        memory_mib=round(memory, 1),
+        loads=tuple(loads),
+        failure=failure,
+    )
+
+
+def _loads(
+    server: Server, payload: Payload, plan: Plan, say: Callable[[str], None]
+) -> Iterator[Loaded]:
+    say("warming up")
+    run_load(_closed(server, payload, 64, plan.warmup_s))
+    for connections in plan.connections:
+        say(f"{connections} connections")
+        spec = _closed(server, payload, connections, plan.closed_s)
+        yield _measured(f"closed-{connections}", server, spec)
+    for rate in plan.rates:
+        say(f"{rate} requests/s")
+        load = OpenLoop(phases=(Phase("fixed", rate, plan.open_s),), seed=plan.seed)
+        yield _measured(f"open-{rate}", server, _spec(server, payload, load, OPEN_CONNECTIONS))
+
+
+def _spec(
+    server: Server, payload: Payload, load: ClosedLoop | OpenLoop, connections: int
+) -> LoadSpec:
+    return LoadSpec(
+        target=Target(port=server.port),
+        payloads=(payload,),
+        load=load,
+        connections=connections,
+        slo_ms=SLO_MS,
+    )
+
+
+def _closed(server: Server, payload: Payload, connections: int, duration_s: float) -> LoadSpec:
+    # wrk where it is installed: it costs the server's two cores least.
+    return _spec(server, payload, ClosedLoop(duration_s=duration_s, tool="auto"), connections)
+
+
+def _measured(name: str, server: Server, spec: LoadSpec) -> Loaded:
+    foreign = ForeignLoad()
+    cpu_start_s = server.cpu_s()
+    report = run_load(spec)
+    cpu_s = server.cpu_s() - cpu_start_s
+    total = report.total
+    return Loaded(
+        load=name,
+        offered=total.offered,
+        ok=total.ok,
+        not_ok=total.offered - total.ok,
+        ok_per_s=round(total.ok_per_s, 1),
+        p50_ms=total.latency_ms.p50,
+        p99_ms=total.latency_ms.p99,
+        cpu_us=round(cpu_s / max(1, total.ok) * 1e6, 1),
+        foreign_share=round(foreign.share(cpu_s), 3),
+        kept=_kept(report),
+        doubts=report.health.reasons,
+    )
+
+
+def _kept(report: LoadReport) -> bool:
+    health = report.health
+    in_time = health.achieved_per_s >= IN_TIME * health.scheduled_per_s
+    return in_time and report.total.ok >= KEPT * report.total.offered
