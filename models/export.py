@@ -61,7 +61,7 @@ def finish(
     del graph.value_info[:]
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString(deterministic=True)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _prune(graph: onnx.GraphProto) -> None:

@@ -157,7 +157,7 @@ def to_onnx(pipeline: Pipeline, threshold: float) -> bytes:
         node("GreaterOrEqual", ["probability", "threshold"], ["alarm"]),
         node("Cast", ["alarm"], ["label"], to=onnx.TensorProto.INT64),
     ]
-    constants = {
+    constants: dict[str, npt.NDArray[Any]] = {
         "fraud_column": np.array([1], dtype=np.int64),
         "threshold": np.array(threshold, dtype=np.float32),
     }

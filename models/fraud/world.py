@@ -172,7 +172,8 @@ def honest_stream(
 def amounts(rng: np.random.Generator, category: Ints) -> Floats:
     """Log-normal around each category's median, in EUR."""
     drawn = _MEDIAN[category] * np.exp(rng.normal(0, 1, len(category)) * _SPREAD[category])
-    return np.maximum(drawn, 0.5)
+    floored: Floats = np.maximum(drawn, 0.5)
+    return floored
 
 
 def entry_modes(rng: np.random.Generator, category: Ints) -> Ints:
@@ -201,4 +202,5 @@ def kilometres(
         np.sin((phi_2 - phi_1) / 2) ** 2
         + np.cos(phi_1) * np.cos(phi_2) * np.sin((lambda_2 - lambda_1) / 2) ** 2
     )
-    return 2 * 6371.0 * np.arcsin(np.sqrt(np.minimum(half, 1.0)))
+    distance: Floats = 2 * 6371.0 * np.arcsin(np.sqrt(np.minimum(half, 1.0)))
+    return distance

@@ -65,6 +65,15 @@ versions:
   policy: latest  # the highest number; or `all`, or `specific` with `numbers: [1, 3]`
 """
 
+TENSORS_YAML = """
+# What model.py takes and gives, which its file cannot tell: the name, datatype and shape of each
+# tensor. A -1 in front everywhere is the rows of a batch.
+# inputs:
+#   x: {{datatype: FP32, shape: [-1, 4]}}
+# outputs:
+#   y: {{datatype: FP32, shape: [-1]}}
+"""
+
 README = """\
 # {name}
 
@@ -157,7 +166,8 @@ def _build(folder: Path, name: str, source: Path, artefact: str) -> list[Path]:
         if artefact.endswith(".onnx") and source.with_name(companion).is_file():
             shutil.copyfile(source.with_name(companion), version / companion)
             files.append(Path("1") / companion)
-    for file, text in (("model.yaml", MODEL_YAML), ("README.md", README)):
+    settings = MODEL_YAML if artefact.endswith(".onnx") else MODEL_YAML + TENSORS_YAML
+    for file, text in (("model.yaml", settings), ("README.md", README)):
         text = text.format(name=name, source=source.name)
         (folder / file).write_text(text, encoding="utf-8")
         files.append(Path(file))

@@ -55,7 +55,13 @@ def test_create_writes_settings_that_work_when_uncommented(source: Path, tmp_pat
 def test_create_takes_python_model(tmp_path: Path) -> None:
     source = tmp_path / "rules.PY"
     source.write_text("")
-    assert create("rules", source, tmp_path / "models")[0].name == "model.py"
+    artefact, settings, _ = create("rules", source, tmp_path / "models")
+    assert artefact.name == "model.py"
+    assert read_model_yaml(settings) == ModelConfig()
+    head, mark, tensors = settings.read_text().partition("# inputs:\n")
+    settings.write_text(head + (mark + tensors).replace("# ", "").replace("#   ", "  "))
+    config = read_model_yaml(settings)
+    assert (list(config.inputs), list(config.outputs)) == (["x"], ["y"])
 
 
 def test_create_copies_weights_kept_beside_the_graph(source: Path, tmp_path: Path) -> None:
