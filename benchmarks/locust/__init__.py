@@ -1,0 +1,1 @@
+"""User journeys with Locust: see README.md beside this file."""
