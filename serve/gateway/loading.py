@@ -14,6 +14,7 @@ from serve.backends.base import BackendSource
 from serve.clock import Clock
 from serve.errors import RepositoryError
 from serve.executors.loader import Prepared, prepare
+from serve.repository.config_pbtxt import in_triton_terms
 
 __all__ = ["not_loaded_in_time", "start_load"]
 
@@ -28,6 +29,8 @@ def start_load(source: BackendSource, clock: Clock) -> Future[Prepared]:
     def load() -> None:
         try:
             prepared = prepare(source, clock)
+        except RepositoryError as error:
+            _settle(future, in_triton_terms(error))
         except Exception as error:  # noqa: BLE001 - handed to whoever waits
             _settle(future, error)
         except BaseException as error:  # noqa: BLE001 - would end whoever waits, too

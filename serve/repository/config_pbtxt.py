@@ -28,7 +28,9 @@ from serve.repository.pbtxt_fields import REFUSED, refused_fields, unhonoured_fi
 from serve.repository.pbtxt_tensors import tensor_settings
 from serve.repository.validation import validate
 
-__all__ = ["TritonModel", "parse_config_pbtxt", "read_config_pbtxt"]
+__all__ = ["TritonModel", "in_triton_terms", "parse_config_pbtxt", "read_config_pbtxt"]
+
+CONFIG_PBTXT = "config.pbtxt"
 
 BACKENDS = {"onnxruntime": "onnxruntime", "onnxruntime_onnx": "onnxruntime", "python": "python"}
 
@@ -48,6 +50,9 @@ TRITON_NAMES = {
     "versions": "version_policy.specific.versions",
 }
 """Our field to the one it was read from, for the errors that validation finds."""
+
+TENSOR_FIELDS = {"datatype": "data_type", "shape": "dims"}
+"""The same, of an input or output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,19 @@ def parse_config_pbtxt(text: str, path: Path) -> TritonModel:
     }
     config = validate(settings, str(path), _triton_name)
     return TritonModel(config, file_name, _warnings(path, unused))
+
+
+def in_triton_terms(error: RepositoryError) -> RepositoryError:
+    """An error about a setting, with the name that the setting has in the file it is from."""
+    if Path(error.path).name != CONFIG_PBTXT:
+        return error
+    renamed = RepositoryError(
+        path=error.path,
+        field=_triton_name(error.field),
+        problem=error.problem,
+        remedy=error.remedy,
+    )
+    return renamed.with_traceback(error.__traceback__)
 
 
 def _error(path: Path, field: str, problem: str, remedy: str) -> RepositoryError:
@@ -226,6 +244,12 @@ def _resources(groups: Any, threads: str, unused: list[str]) -> dict[str, Any]:
 
 def _triton_name(field: str) -> str:
     """The name in ``config.pbtxt`` of a field of ours, or of the group that it is in."""
+    side, _, tensor = field.partition(".")
+    if side in ("inputs", "outputs") and tensor:
+        name, dot, part = tensor.rpartition(".")
+        if part not in TENSOR_FIELDS:
+            name, dot, part = tensor, "", ""
+        return f"{side[:-1]}[{shown(name)}]{dot}{TENSOR_FIELDS.get(part, part)}"
     group = field
     while group:
         if group in TRITON_NAMES:

@@ -9,7 +9,7 @@ from pathlib import Path
 from serve.config import ModelConfig
 from serve.errors import RepositoryError
 from serve.repository.artefact import ARTEFACT_NAMES, find_artefact
-from serve.repository.config_pbtxt import TritonModel, read_config_pbtxt
+from serve.repository.config_pbtxt import CONFIG_PBTXT, TritonModel, read_config_pbtxt
 from serve.repository.entry import BrokenModel, ModelEntry, Repository, VersionEntry
 from serve.repository.files import reason_of, shown
 from serve.repository.model_yaml import read_model_yaml
@@ -18,7 +18,6 @@ from serve.repository.versions import choose, looks_like_version, version_folder
 __all__ = ["is_reserved", "scan", "scan_model"]
 
 MODEL_YAML = "model.yaml"
-CONFIG_PBTXT = "config.pbtxt"
 
 RESERVED = frozenset({"__pycache__", "__MACOSX", "lost+found", "node_modules"})
 """Folders that tools leave behind; none is a model, and none is worth a word."""

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 
 from serve.config import ModelConfig
 from serve.errors import RepositoryError
-from serve.repository.config_pbtxt import TritonModel, parse_config_pbtxt, read_config_pbtxt
+from serve.repository.config_pbtxt import (
+    TritonModel,
+    in_triton_terms,
+    parse_config_pbtxt,
+    read_config_pbtxt,
+)
 
 CLASSIFIER = """\
 # An image classifier as it is laid out for Triton.
@@ -336,3 +341,24 @@ def test_parse_config_pbtxt_never_raises_another_error_when_values_do_not_fit(
     fields: list[str],
 ) -> None:
     check("\n".join(fields))
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        ("inputs.x.shape", "input['x'].dims"),
+        ("outputs.a.b.datatype", "output['a.b'].data_type"),
+        ("inputs.x", "input['x']"),
+        ("batching.max_batch_size", "max_batch_size"),
+        ("resources.device", "instance_group.gpus"),
+        ("inputs", "inputs"),
+    ],
+)
+def test_error_found_at_load_names_the_field_of_the_file(field: str, name: str) -> None:
+    error = RepositoryError(path="m/config.pbtxt", field=field, problem="bad", remedy="mend")
+    assert in_triton_terms(error).field == name
+
+
+def test_error_of_another_file_stays_as_it_is() -> None:
+    error = RepositoryError(path="m/model.yaml", field="inputs.x.shape", problem="b", remedy="m")
+    assert in_triton_terms(error) is error
