@@ -12,7 +12,7 @@ __all__ = ["load_error"]
 # First match wins: a pattern in the runtime's message, the problem, the remedy.
 _KNOWN = (
     (
-        r"NO_SUCHFILE|File doesn't exist",
+        r"NO_SUCHFILE|File doesn't exist|system error number (2|13)\b",
         "is not there, or cannot be read",
         "copy it into the version's folder, readable by the server's user",
     ),

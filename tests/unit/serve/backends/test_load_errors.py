@@ -12,6 +12,7 @@ from serve.backends.load_errors import load_error
     [
         ("[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : Could not find an implementation", "kernel"),
         ("CUDA failure 2: out of memory ; GPU=0", "nvidia-smi"),
+        ("FAIL : Load model from m failed:system error number 13", "readable by the server"),
         ("something never seen before", "onnx.checker"),
     ],
 )

@@ -1,0 +1,44 @@
+"""Settings of a model: every field is described, and what contradicts itself is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from serve.config import ModelConfig
+
+
+def groups(kind: type[BaseModel]) -> list[type[BaseModel]]:
+    inner = [field.annotation for field in kind.model_fields.values()]
+    found = [item for item in inner if isinstance(item, type) and issubclass(item, BaseModel)]
+    return [kind, *(group for item in found for group in groups(item))]
+
+
+@pytest.mark.parametrize("kind", groups(ModelConfig))
+def test_every_field_is_described(kind: type[BaseModel]) -> None:
+    assert [name for name, field in kind.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"batching": {"max_batch_size": 8, "preferred_batch_sizes": [9]}},
+        {"batching": {"preferred_batch_sizes": [0]}},
+        {"versions": {"policy": "specific"}},
+        {"versions": {"policy": "latest", "numbers": [1]}},
+        {"inputs": {"x": {"range": [2, 1]}}},
+        {"inputs": {"x": {"range": [float("nan"), None]}}},
+        {"resources": {"device": "cuda:x"}},
+        {"slo": {"timeout_ms": float("inf")}},
+    ],
+)
+def test_settings_that_contradict_themselves_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ModelConfig.model_validate(settings)
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        ModelConfig().owner = "me"  # type: ignore[misc]
