@@ -72,6 +72,7 @@ class Attempt:
         self._scenario = scenario
         self._params: dict[str, Any] = msgspec.to_builtins(params)
         self.noise = NoiseMonitor()
+        self._waited_share = 0.0
         self.notes: list[str] = []
         self.invalid: list[str] = []
 
@@ -138,11 +139,7 @@ class Attempt:
             metrics["server_rss_mib.start"] = rss_start / MIB
             metrics["server_rss_mib.end"] = server.tree.rss_bytes() / MIB
             metrics["server_rss_mib.peak"] = server.tree.peak_rss_bytes() / MIB
-        if report.health.waited_share > 0.01:
-            self.note(
-                f"{report.health.waited_share:.0%} of the requests of one load found all"
-                f" {spec.connections} connections taken, and waited for one"
-            )
+        self._waited_share = max(self._waited_share, report.health.waited_share)
         driven = Driven(
             report,
             metrics,
@@ -170,6 +167,11 @@ class Attempt:
 
     def measurement(self, metrics: dict[str, float], **more: Any) -> Measurement:
         """The measurement, with what is known of the attempt itself."""
+        if self._waited_share > 0.01:
+            self.note(
+                f"up to {self._waited_share:.0%} of a load's requests found every connection taken"
+                " and waited for one, which their latency counts"
+            )
         return Measurement(
             scenario=self._scenario,
             params=self._params,
@@ -188,8 +190,8 @@ def load_metrics(report: LoadReport) -> dict[str, float]:
     latency = msgspec.structs.asdict(total.latency_ms)
     return {
         **{f"latency_ms.{name}": value for name, value in latency.items()},
-        "rate_per_s.offered": total.offered / max(1e-9, total.duration_s),
-        "rate_per_s.achieved": health.achieved_per_s or total.offered / total.duration_s,
+        "rate_per_s.offered": total.per_s(total.offered),
+        "rate_per_s.achieved": health.achieved_per_s or total.per_s(total.offered),
         "rate_per_s.ok": total.ok_per_s,
         "goodput_per_s": total.good_per_s,
         "error_rate": total.error_rate,

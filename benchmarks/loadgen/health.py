@@ -72,8 +72,8 @@ def check(spec: LoadSpec, parts: Sequence[Part], total: PhaseReport) -> Health:
         late_share=late_share,
         waited_share=sum(part.waited for part in parts) / max(1, scheduled),
         cpu_share=cpu_share,
-        scheduled_per_s=scheduled / max(1e-9, total.duration_s),
-        achieved_per_s=dealt_with / max(1e-9, total.duration_s),
+        scheduled_per_s=total.per_s(scheduled),
+        achieved_per_s=total.per_s(dealt_with),
         enough_requests=total.offered >= floor,
         reasons=tuple(reasons),
     )

@@ -123,11 +123,15 @@ class PhaseReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ok_per_s(self) -> float:
-        return self.ok / self.duration_s
+        return self.per_s(self.ok)
 
     @property
     def good_per_s(self) -> float:
-        return self.good / self.duration_s
+        return self.per_s(self.good)
+
+    def per_s(self, count: int) -> float:
+        """So many as a rate; 0 where the phase was interrupted before it began."""
+        return count / self.duration_s if self.duration_s > 0 else 0.0
 
     @property
     def error_rate(self) -> float:

@@ -53,8 +53,8 @@ class Params(LoadParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     probe_s: Annotated[float, Meta(gt=0, description="Load of a probe.")] = 4.0
     confirm_s: Annotated[float, Meta(gt=0, description="Load of the confirmation.")] = 30.0
     confirm_tries: Annotated[
-        int, Meta(ge=1, description="Rates tried for it, each lower by the precision.")
-    ] = 5
+        int, Meta(ge=1, description="Loads tried for it; after a miss, lower by the precision.")
+    ] = 8
     warmup_s: Annotated[float, Meta(ge=0, description="Load before each that is not counted.")] = (
         1.0
     )
@@ -82,14 +82,17 @@ def run(context: Context, params: Params) -> Measurement:
         while (rate := search.next_rate()) is not None:
             driven, seen = prober.probe(rate, params.probe_s, "probing")
             search.record(seen)
-        confirmed = 0.0
-        for number in range(params.confirm_tries if search.kept else 0):
-            rate = search.kept * (1 - params.precision) ** number
+        assert driven is not None
+        confirmed, rate, noisy = 0.0, search.kept, 0
+        for _ in range(params.confirm_tries if search.kept else 0):
             driven, seen = prober.probe(rate, params.confirm_s, "confirming")
             if seen == "kept":
                 confirmed = rate
                 break
-        assert driven is not None
+            if seen == "noisy" and noisy < params.noisy_retries:
+                noisy += 1  # once more, at the same rate
+            else:
+                rate, noisy = rate * (1 - params.precision), 0
         if search.is_generator_limited:
             attempt.note(
                 f"the generator could not send {search.missed:,.0f} requests/s honestly:"

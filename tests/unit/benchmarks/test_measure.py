@@ -1,10 +1,6 @@
 """Contenders take turns, and neither always goes first."""
 
-from benchmarks.measure import Sample, interleave, noise_note
-
-
-def sample(foreign_share):
-    return Sample(1.0, 0, 1.0, 1.0, 1.0, 1.0, foreign_share, "wrk")
+from benchmarks.measure import interleave
 
 
 def test_interleave_turns_the_order_and_drops_the_first_round():
@@ -17,11 +13,9 @@ def test_interleave_turns_the_order_and_drops_the_first_round():
     assert taken == {"A": [3, 6], "B": [4, 5]}
 
 
-def test_noise_note_is_silent_on_a_quiet_machine():
-    assert noise_note([sample(0.0), sample(0.05), sample(0.5)]) == ()
+def test_interleave_says_how_far_it_is():
+    said = []
 
+    interleave({"A": lambda: None}, rounds=1, say=lambda *what: said.append(what))
 
-def test_noise_note_says_how_much_others_used():
-    (note,) = noise_note([sample(0.3), sample(0.4), sample(0.5)])
-
-    assert "40%" in note
+    assert said == [("A, round 0 of 1", 0.0), ("A, round 1 of 1", 0.5)]
