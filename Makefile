@@ -38,8 +38,8 @@ test: models ## All of check, then the conformance and integration tests
 	@scripts/check
 	@$(BIN)/python -m pytest tests/conformance tests/integration tests/gpu
 
-bench: models ## Measure the server against its floor; fails where a threshold is missed
-	@$(BIN)/python -m benchmarks.run
+bench: models ## The smoke gate: measure `fraud`, compare with the last commit, and judge
+	@$(BIN)/penstock bench smoke
 
 clean: ## Remove the environment and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
