@@ -10,7 +10,6 @@ neighbours that make our threads wait show as foreign share.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import threading
@@ -20,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-import psutil
-
 from benchmarks.machine import busy_s, own_s
 from benchmarks.measurement import NoiseSample
 from benchmarks.proctree import ProcessTree
@@ -29,6 +26,8 @@ from benchmarks.proctree import ProcessTree
 __all__ = ["Limits", "NoiseMonitor", "Reading", "is_quiet"]
 
 INTERVAL_S = 1.0
+READINGS_A_SAMPLE = 4
+"""What a thread waited between the last reading and its end is not known, so they are frequent."""
 PRESSURE = Path("/proc/pressure/cpu")
 
 
@@ -54,9 +53,7 @@ class Reading:
         """The disturbance between two readings."""
         elapsed_s = max(1e-9, later.at_s - self.at_s)
         foreign_s = (later.busy_s - self.busy_s) - (later.own_s - self.own_s)
-        # A thread that has ended takes its waiting along: what is left then only seems less.
-        waited_s = max(0.0, later.waited_s - self.waited_s)
-        pressure_s = later.pressure_s - self.pressure_s - waited_s
+        pressure_s = later.pressure_s - self.pressure_s - (later.waited_s - self.waited_s)
         return NoiseSample(
             at_s=round(later.at_s - start_s, 3),
             foreign_share=round(_share(foreign_s, elapsed_s * (os.cpu_count() or 1)), 4),
@@ -73,21 +70,22 @@ class NoiseMonitor:
         self._samples: list[NoiseSample] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="noise", daemon=True)
+        # Readings are made by the thread and by whoever wants one of his own.
+        self._lock = threading.Lock()
+        self._waits_ns: dict[tuple[int, int], int] = {}
+        self._waited_ns = 0
         self.start_s = time.perf_counter()
 
     def watch(self, tree: ProcessTree | None) -> None:
         """A server that is ours although it was not started here."""
         if tree is not None:
-            self._trees.add(tree)
+            with self._lock:
+                self._trees.add(tree)
 
     @property
     def samples(self) -> tuple[NoiseSample, ...]:
         """What was seen so far."""
         return tuple(self._samples)
-
-    def since(self, at_s: float) -> tuple[NoiseSample, ...]:
-        """What was seen since a time of ``time.perf_counter``."""
-        return tuple(one for one in self.samples if one.at_s > at_s - self.start_s)
 
     def __enter__(self) -> NoiseMonitor:
         self._last = self.read()
@@ -103,20 +101,28 @@ class NoiseMonitor:
         self._stop.set()
         self._thread.join()
 
-    def _watch(self) -> None:
-        while not self._stop.wait(self._interval_s):
-            reading = self.read()
-            self._samples.append(self._last.until(reading, self.start_s))
-            self._last = reading
-
     def read(self) -> Reading:
         """The totals now; between two of them lies one sample of any length."""
-        used_s, waited_s = own_s() - time.process_time(), 0.0
-        for tree in list(self._trees):  # this process, subtracted above, is in the first one
-            with contextlib.suppress(psutil.NoSuchProcess):
+        with self._lock:
+            pressure_s = _pressure_s()
+            used_s = own_s() - time.process_time()  # this process is in its own tree as well
+            for tree in self._trees:
                 used_s += tree.cpu_s()
-                waited_s += tree.wait_s()
-        return Reading(time.perf_counter(), busy_s(), used_s, _pressure_s(), waited_s)
+                self._count_waits(tree)
+            return Reading(time.perf_counter(), busy_s(), used_s, pressure_s, self._waited_ns / 1e9)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self._interval_s / READINGS_A_SAMPLE):
+            reading = self.read()
+            if reading.at_s - self._last.at_s >= self._interval_s:
+                self._samples.append(self._last.until(reading, self.start_s))
+                self._last = reading
+
+    def _count_waits(self, tree: ProcessTree) -> None:
+        """Add up what threads have waited, because one that ends takes its own count along."""
+        for thread, wait_ns in tree.waits_ns().items():
+            self._waited_ns += max(0, wait_ns - self._waits_ns.get(thread, 0))
+            self._waits_ns[thread] = wait_ns
 
 
 def is_quiet(samples: Iterable[NoiseSample], limits: Limits) -> bool:

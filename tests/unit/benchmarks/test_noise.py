@@ -32,7 +32,6 @@ def test_sample_takes_our_own_share_off():
 def test_sample_takes_our_own_waiting_off_the_pressure():
     assert between(pressure_s=0.5, waited_s=0.3).psi_some == pytest.approx(0.2)
     assert between(pressure_s=0.5, waited_s=0.9).psi_some == 0.0
-    assert between(pressure_s=0.5, waited_s=-0.4).psi_some == 0.5
     assert math.isnan(between(pressure_s=math.nan).psi_some)
 
 
