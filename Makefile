@@ -9,10 +9,10 @@ STAMP := $(VENV)/.installed
 RUNTIME ?= cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup models serve test check bench clean
+.PHONY: help setup models serve test check bench bench-peers clean
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 setup: $(STAMP) ## Make .venv with the penstock command in it
 
@@ -40,6 +40,9 @@ test: models ## All of check, then the conformance and integration tests
 
 bench: models ## The smoke gate: measure `fraud`, compare with the last commit, and judge
 	@$(BIN)/penstock bench smoke
+
+bench-peers: models ## Penstock beside PyTriton, MLServer, LitServe, BentoML and Ray Serve (an hour)
+	@$(BIN)/python -m benchmarks.peers
 
 clean: ## Remove the environment and every cache
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def plan(spec, tmp_path):
-    """A second at 700 requests a second: enough for a p99; with a bound that a busy machine keeps too."""
+    """A second at 700 requests a second, enough for a p99; a bound that a busy machine keeps."""
 
     def make(model="small"):
         made = spec(model)
