@@ -23,6 +23,7 @@ __all__ = [
     "InferRequest",
     "InferResponse",
     "Parameter",
+    "RequestBlock",
     "RequestedOutput",
     "Signature",
     "Tensor",
@@ -128,6 +129,35 @@ class InferRequest(msgspec.Struct, gc=False):
     received_ns: int = 0
     deadline_ns: int = 0
     traceparent: str = ""
+
+
+class RequestBlock(msgspec.Struct, gc=False):
+    """Requests to one model that are alike, with their tensors together.
+
+    Each has inputs of the same names, datatypes and shapes, wants every output as it is, and has
+    no parameters. ``inputs`` hold the rows of all of them, one request's ``rows`` after
+    another's; the ``inputs`` of the single requests are empty.
+    """
+
+    requests: list[InferRequest]
+    inputs: list[Tensor]
+    rows: int
+
+    def split(self) -> list[InferRequest]:
+        """The requests with their own inputs, as views."""
+        start = 0
+        for request in self.requests:
+            stop = start + self.rows
+            request.inputs = [_rows_of(tensor, start, stop) for tensor in self.inputs]
+            start = stop
+        return self.requests
+
+
+def _rows_of(tensor: Tensor, start: int, stop: int) -> Tensor:
+    missing = None if tensor.missing is None else tensor.missing[start:stop]
+    if missing is not None and not missing.any():
+        missing = None
+    return Tensor(tensor.name, tensor.datatype, tensor.array[start:stop], missing)
 
 
 class InferResponse(msgspec.Struct, gc=False):

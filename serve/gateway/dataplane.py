@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+from collections.abc import Sequence
 from typing import Any
 
 from serve.clock import Clock
-from serve.errors import Code, NotFound, Unavailable
+from serve.errors import Code, NotFound, PenstockError, Unavailable
 from serve.gateway.access_log import AccessLog
 from serve.gateway.endpoint import Endpoint
 from serve.gateway.future_answer import FutureAnswer
@@ -16,7 +17,7 @@ from serve.monitoring.metrics import ServerMetrics
 from serve.monitoring.statistics import model_statistics
 from serve.repository.table import ModelTable
 from serve.repository.triton_config import render_model_config
-from serve.tensors import InferRequest, InferResponse, Signature, TensorSpec
+from serve.tensors import InferRequest, InferResponse, RequestBlock, Signature, TensorSpec
 
 __all__ = ["EXTENSIONS", "Gateway"]
 
@@ -77,6 +78,22 @@ class Gateway:
         logged = self._access_log.follow(request, sink)
         logged.ticket = endpoint.submit(request, logged)
         return logged
+
+    def submit_block(
+        self, block: RequestBlock, sinks: Sequence[Sink], together: Together
+    ) -> list[Ticket | PenstockError]:
+        """See ``DataPlane.submit_block``."""
+        request = block.requests[0]
+        if self._access_log is None:
+            endpoint = self._table.resolve(request.model_name, request.model_version)
+            return list(endpoint.submit_block(block, sinks, together))
+        outcomes: list[Ticket | PenstockError] = []
+        for request, sink in zip(block.split(), sinks, strict=True):
+            try:
+                outcomes.append(self.submit(request, sink, together))
+            except PenstockError as error:
+                outcomes.append(error)
+        return outcomes
 
     def infer(self, request: InferRequest) -> asyncio.Future[InferResponse]:
         """See ``DataPlane.infer``."""

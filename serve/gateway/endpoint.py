@@ -17,6 +17,7 @@ from serve.tensors import (
     InferRequest,
     InferResponse,
     Parameter,
+    RequestBlock,
     RequestedOutput,
     Tensor,
     datatype_of,
@@ -61,7 +62,7 @@ class Endpoint:
         deadline_ns = received_ns + self._timeout_ns
         if request.deadline_ns and request.deadline_ns < deadline_ns:
             deadline_ns = request.deadline_ns
-        inputs, rows, group = self._validator.bind(request)
+        inputs, rows, group = self._validator.bind(request.inputs)
         priority = 1
         parameters = None
         answerer: Answerer = self
@@ -89,6 +90,43 @@ class Endpoint:
         )
         self.live.batcher.submit(entry, now_ns)
         return entry
+
+    def submit_block(
+        self, block: RequestBlock, sinks: Sequence[Sink], together: Together
+    ) -> list[Entry | PenstockError]:
+        """``submit`` for all requests of a block, each with its own outcome."""
+        bound = self._validator.bind_block(block)
+        if bound is None:
+            return self.submit_each(block, sinks, together)
+        inputs, _, group = bound
+        now_ns = self._clock()
+        rows, timeout_ns = block.rows, self._timeout_ns
+        answerer = self._shared.get(together) or self._share(together)
+        series = self._series[block.requests[0].protocol]
+        entries = []
+        start = 0
+        for request, sink in zip(block.requests, sinks, strict=True):
+            received_ns = request.received_ns or now_ns
+            deadline_ns = received_ns + timeout_ns
+            entry = Entry(
+                request, sink, answerer, inputs, rows, group, received_ns, deadline_ns, series
+            )
+            entry.start = start
+            start += rows
+            entries.append(entry)
+        return self.live.batcher.submit_block(entries, now_ns)
+
+    def submit_each(
+        self, block: RequestBlock, sinks: Sequence[Sink], together: Together | None
+    ) -> list[Entry | PenstockError]:
+        """The same, one by one."""
+        outcomes: list[Entry | PenstockError] = []
+        for request, sink in zip(block.split(), sinks, strict=True):
+            try:
+                outcomes.append(self.submit(request, sink, together))
+            except PenstockError as error:
+                outcomes.append(error)
+        return outcomes
 
     def answer(self, entries: Sequence[Entry], outputs: list[Array]) -> None:
         """Answer each entry with a response of its own; see ``Answerer``."""

@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from serve.errors import Code
+from serve.errors import Code, PenstockError
 from serve.scheduling.entry import Entry, Sink
-from serve.tensors import InferRequest, InferResponse, Signature
+from serve.tensors import InferRequest, InferResponse, RequestBlock, Signature
 
 __all__ = ["DataPlane", "Entry", "Reply", "Sink", "Ticket", "Together"]
 
@@ -46,6 +46,14 @@ class DataPlane(Protocol):
         not called. A transport that renders the answers of a whole batch in one go passes
         ``together``, always the same one: it is called in place of ``sink`` for requests that
         want every output as it is and have no parameters.
+        """
+
+    def submit_block(
+        self, block: RequestBlock, sinks: Sequence[Sink], together: Together
+    ) -> list[Ticket | PenstockError]:
+        """``submit`` for every request of a block, with what it returns or raises for each.
+
+        Their deadline is the model's own. Raises what concerns all of them: no such model.
         """
 
     def infer(self, request: InferRequest) -> asyncio.Future[InferResponse]:

@@ -5,7 +5,7 @@ Everything here happens before a request is queued, so that a bad one costs nobo
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from serve.config import InputConfig, ModelConfig
 from serve.errors import InvalidRequest, RepositoryError
-from serve.tensors import DATATYPES, Array, InferRequest, Signature, Tensor, TensorSpec
+from serve.tensors import DATATYPES, Array, RequestBlock, Signature, Tensor, TensorSpec
 
 __all__ = ["Bound", "Validator"]
 
@@ -73,34 +73,28 @@ class Validator:
             )
         self._count = len(self._inputs)
         self._variable = any(known.variable for known in self._inputs.values())
-        self._only: _Input | None = None
-        """The input of a batched model with no other, of which the elements do not matter."""
-        if self._count == 1 and self._batched and not self._variable:
-            (only,) = self._inputs.values()
-            self._only = None if only.checked else only
 
-    def bind(self, request: InferRequest) -> Bound:
-        """Give the arrays to run.
+    def bind(self, inputs: Sequence[Tensor]) -> Bound:
+        """Give the arrays to run, of the inputs of one request.
 
         Raises:
             InvalidRequest: names the input, what is wrong, and what it should be.
         """
-        only = self._only
-        if only is not None and len(request.inputs) == 1:
-            tensor = request.inputs[0]
-            array = tensor.array
-            shape = array.shape
-            if (
-                tensor.name == only.spec.name
-                and tensor.datatype == only.datatype
-                and shape[1:] == only.inner
-                and 0 < shape[0] <= self._max_rows
-                and tensor.missing is None
-            ):
-                return (array,), shape[0], ()
+        return self._bind(inputs, self._max_rows)
+
+    def bind_block(self, block: RequestBlock) -> Bound | None:
+        """Give the arrays of a whole block; None: look at each request by itself."""
+        if not self._batched or block.rows > self._max_rows:
+            return None
+        try:
+            return self._bind(block.inputs, block.rows * len(block.requests))
+        except InvalidRequest:
+            return None
+
+    def _bind(self, inputs: Sequence[Tensor], max_rows: int) -> Bound:
         arrays: list[Any] = [None] * self._count
         rows = 0 if self._batched else 1
-        for tensor in request.inputs:
+        for tensor in inputs:
             known = self._inputs.get(tensor.name)
             if known is None:
                 raise self._unknown(tensor.name)
@@ -120,7 +114,7 @@ class Validator:
                         " the first dimension must be the same in all"
                     )
                 rows = shape[0]
-                if not 0 < rows <= self._max_rows:
+                if not 0 < rows <= max_rows:
                     raise self._bad_rows(tensor, rows)
             elif shape != known.inner:
                 self._check_inner(tensor, known, shape)
@@ -132,7 +126,7 @@ class Validator:
                 if known.text:
                     _check_text(array, tensor.name)
             arrays[known.index] = array
-        if len(request.inputs) != self._count:
+        if len(inputs) != self._count:
             rows = rows or 1
             self._complete(arrays, rows)
         group: Hashable = ()

@@ -11,7 +11,7 @@ from msgspec import UNSET
 from serve.errors import InvalidRequest
 from serve.protocol.binary_data import array_from_bytes
 from serve.protocol.json_data import array_from_json
-from serve.protocol.json_message import InputMessage, OutputMessage, parse_request
+from serve.protocol.json_message import InputMessage, OutputMessage, RequestMessage, parse_request
 from serve.protocol.parameters import (
     check_request_parameters,
     check_tensor_parameters,
@@ -20,7 +20,7 @@ from serve.protocol.parameters import (
 from serve.protocol.quoting import quoted, shown_int
 from serve.tensors import DATATYPES, InferRequest, Parameter, RequestedOutput, Signature, Tensor
 
-__all__ = ["decode", "decode_raw", "parse_json_bytes"]
+__all__ = ["decode", "decode_raw", "from_message", "parse_json_bytes"]
 
 HEADER = "Inference-Header-Content-Length"
 
@@ -40,17 +40,17 @@ def decode(body: Body, json_bytes: int | None, model_name: str, model_version: s
         Unsupported: a tensor in shared memory.
     """
     if json_bytes is None:
-        message = parse_request(body)
-        items = message.inputs
-        if len(items) == 1 and items[0].parameters is None and items[0].data is not UNSET:
-            inputs = [_json_input(0, items[0], None)]  # as most are
-        else:
-            inputs = _inputs(items, _NO_BYTES)
-    else:
-        view = memoryview(body)
-        message = parse_request(view[:json_bytes])
-        inputs = _inputs(message.inputs, view[json_bytes:])
-    request = InferRequest(model_name, model_version, inputs)
+        return from_message(parse_request(body), _NO_BYTES, model_name, model_version)
+    view = memoryview(body)
+    message = parse_request(view[:json_bytes])
+    return from_message(message, view[json_bytes:], model_name, model_version)
+
+
+def from_message(
+    message: RequestMessage, binary: memoryview, model_name: str, model_version: str
+) -> InferRequest:
+    """The request that parsed JSON and the bytes behind it are; raises what ``decode`` does."""
+    request = InferRequest(model_name, model_version, _inputs(message.inputs, binary))
     if message.id:
         request.id = message.id
     if message.parameters:

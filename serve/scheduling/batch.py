@@ -18,17 +18,37 @@ SMALL_BYTES = 4096
 
 
 def join(entries: Sequence[Entry], rows: int) -> Batch:
-    """One batch of all entries' rows, in order. A single entry's arrays are used as they are."""
-    if len(entries) == 1:
-        inputs = tuple(_aligned(array) for array in entries[0].inputs)
+    """One batch of all entries' rows, in order; without copying them if they lie together."""
+    first = entries[0]
+    if first.start >= 0 and _lie_together(entries, rows):
+        stop = first.start + rows
+        inputs = tuple(array[first.start : stop] for array in first.inputs)
+    elif len(entries) == 1:
+        inputs = tuple(_aligned(array) for array in first.inputs)
     else:
-        columns = zip(*(entry.inputs for entry in entries), strict=True)
+        columns = zip(*(_own_rows(entry) for entry in entries), strict=True)
         inputs = tuple(_join_column(column, rows) for column in columns)
     parameters: tuple[tuple[int, Mapping[str, Parameter]], ...] = ()
     given = [entry.parameters for entry in entries]
     if any(given):
         parameters = tuple((entry.rows, entry.parameters or {}) for entry in entries)
     return Batch(inputs, rows, parameters)
+
+
+def _lie_together(entries: Sequence[Entry], rows: int) -> bool:
+    """Whether the rows of all are neighbours in the same arrays; the first's are in shared ones."""
+    first, last = entries[0], entries[-1]
+    return (
+        len({id(entry.inputs) for entry in entries}) == 1
+        and last.start + last.rows - first.start == rows
+    )
+
+
+def _own_rows(entry: Entry) -> tuple[Array, ...]:
+    start = entry.start
+    if start < 0:
+        return entry.inputs
+    return tuple([array[start : start + entry.rows] for array in entry.inputs])
 
 
 def runs(

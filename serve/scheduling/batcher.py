@@ -19,9 +19,10 @@ from functools import partial
 import msgspec
 
 from serve.clock import NS_PER_MS, NS_PER_S, Clock
-from serve.errors import DeadlineExceeded, InternalError, NotReady, Overloaded, PenstockError
+from serve.errors import DeadlineExceeded, InternalError, NotReady, PenstockError
 from serve.monitoring.metrics import VersionMetrics
 from serve.scheduling import policy
+from serve.scheduling.admission import Admission
 from serve.scheduling.batch import join, runs
 from serve.scheduling.cost import CostModel
 from serve.scheduling.entry import Entry
@@ -36,11 +37,6 @@ log = logging.getLogger("penstock.scheduling")
 
 TURN_BATCHES = 4
 """Batches that one turn of the loop may start, so that inline execution leaves it air."""
-FREE_NS = 50 * NS_PER_MS
-"""Work that an idle executor clears in less needs no prediction for requests due later."""
-CHEAP_NS = 500_000
-CHEAP_SAMPLING = 8
-"""Of batches that take less, which come by the thousand a second, one in so many is learnt from."""
 STALL_FACTOR = 20
 STALL_FLOOR_NS = 10 * NS_PER_S
 """A batch that runs this many times its expected time, and at least this long, has stalled."""
@@ -78,16 +74,13 @@ class Batcher:
         self._clock = clock
         self._loop = loop
         # state
+        self._admission = Admission(name, limits, cost, metrics)
         self._queue = EntryQueue()
         self._retries: deque[list[Entry]] = deque()
         self._running: dict[int, _Running] = {}
         self._batch_number = 0
         self._closed = False
         # scheduled calls
-        self._max_rows = 0  # of the next batch
-        self._free_rows = 0  # that an idle executor takes without a closer look at each request
-        self._recount()
-        self._observe_countdown = 0
         self._dispatch_due = False
         self._dispatching = False
         self._wait_timer: asyncio.TimerHandle | None = None
@@ -103,23 +96,53 @@ class Batcher:
             NotReady: the version is being unloaded.
         """
         if self._closed:
-            raise NotReady(f"model '{self._name}' is being unloaded: retry with another version")
+            raise self._unloaded()
         queue = self._queue
-        if (
-            self._running
-            or queue.rows + entry.rows > self._free_rows
-            or entry.deadline_ns - now_ns < FREE_NS
+        if self._running or not self._admission.free(
+            queue.rows + entry.rows, entry.deadline_ns - now_ns
         ):
             self._admit(entry, now_ns)
-        entry.enqueued_ns = now_ns
-        entry.withdraw = self._on_withdraw
-        queue.push(entry)
-        self._metrics.in_flight += 1
+        self._enqueue(entry, now_ns)
         if not self._dispatch_due:
             self._dispatch_due = True
             self._loop.call_soon(self._dispatch_turn)
         if self._deadline_timer is None or entry.deadline_ns < self._deadline_ns:
             self._arm_deadline(entry.deadline_ns, now_ns)
+
+    def submit_block(self, entries: list[Entry], now_ns: int) -> list[Entry | PenstockError]:
+        """``submit`` for entries that came in one turn of the loop, with the outcome of each.
+
+        They are dispatched at once, for the turn is over; some may be answered on return.
+        """
+        if self._closed:
+            return [self._unloaded() for _ in entries]
+        rows = sum([entry.rows for entry in entries])
+        deadline_ns = min([entry.deadline_ns for entry in entries])
+        outcomes: list[Entry | PenstockError] = list(entries)
+        if self._running or not self._admission.free(self._queue.rows + rows, deadline_ns - now_ns):
+            for index, entry in enumerate(entries):
+                try:
+                    self._admit(entry, now_ns)
+                except PenstockError as error:
+                    outcomes[index] = error
+                else:
+                    self._enqueue(entry, now_ns)
+        else:
+            for entry in entries:
+                self._enqueue(entry, now_ns)
+        if self._deadline_timer is None or deadline_ns < self._deadline_ns:
+            self._arm_deadline(deadline_ns, now_ns)
+        self._dispatch()
+        return outcomes
+
+    def _enqueue(self, entry: Entry, now_ns: int) -> None:
+        entry.enqueued_ns = now_ns
+        entry.withdraw = self._on_withdraw
+        self._queue.push(entry)
+        self._metrics.in_flight += 1
+
+    def _unloaded(self) -> NotReady:
+        return NotReady(f"model '{self._name}' is being unloaded: retry with another version")
 
     def stalled_ns(self, now_ns: int) -> int:
         """How long the oldest batch has been running, if far too long; else 0."""
@@ -153,17 +176,7 @@ class Batcher:
 
     # admission
 
-    def _recount(self) -> None:
-        """Work out what follows from the costs; called whenever they have changed."""
-        limits = self._limits
-        best = self._max_rows = policy.batch_limit(self._cost, limits)
-        budget_ns = min(FREE_NS, limits.slo_ns or FREE_NS) * policy.HEADROOM
-        batches = int(budget_ns / max(1, self._cost.batch_ns(best)))
-        self._free_rows = min(batches * best, limits.max_queue_rows)
-
     def _admit(self, entry: Entry, now_ns: int) -> None:
-        if entry.deadline_ns <= now_ns:
-            raise DeadlineExceeded(f"the deadline passed before model '{self._name}' was reached")
         if stalled_ns := self.stalled_ns(now_ns):
             raise NotReady(
                 f"model '{self._name}' has been running one batch for {stalled_ns / NS_PER_S:.0f} s"
@@ -171,18 +184,7 @@ class Batcher:
             )
         queued = self._queue.rows_ahead(entry.priority) if self._queue.rows else 0
         load = Load(queued, len(self._running), self._running_left_ns(now_ns))
-        refusal = policy.admit(
-            now_ns, entry.rows, entry.deadline_ns, load, self._cost, self._limits
-        )
-        if refusal is None:
-            return
-        self._metrics.refusals[refusal.reason] += 1
-        raise Overloaded(
-            f"model '{self._name}' is overloaded ({refusal.reason}): an answer would take about"
-            f" {refusal.predicted_ns / 1e6:.0f} ms; retry later",
-            reason=refusal.reason,
-            retry_after_s=refusal.retry_after_ns / NS_PER_S,
-        )
+        self._admission.check(entry.rows, entry.deadline_ns, load, now_ns)
 
     def _running_left_ns(self, now_ns: int) -> int:
         """Time until the batches that were sent leave a slot to the next one.
@@ -236,7 +238,7 @@ class Batcher:
             return False
         now_ns = self._clock()
         lane = queue.next_lane()
-        max_rows = self._max_rows
+        max_rows = self._admission.max_batch_rows
         if free <= 0 and lane.rows < max_rows:
             return False  # the slots are busy, and the next batch may still become fuller
         if self._limits.max_delay_ns:
@@ -300,11 +302,7 @@ class Batcher:
         for run, part in runs(entries, outputs):
             self._answer(run, part)
         now_ns = self._clock()
-        self._observe_countdown -= 1
-        if execute_ns > CHEAP_NS or self._observe_countdown <= 0:
-            self._observe_countdown = CHEAP_SAMPLING
-            self._cost.observe(rows, execute_ns)
-            self._recount()
+        self._admission.learn(rows, execute_ns)
         metrics.count_batch(rows, running.input_ns, execute_ns, now_ns - split_ns, now_ns)
         if answered:
             metrics.count_answers(answered, running.started_ns, execute_ns, now_ns)

@@ -44,7 +44,8 @@ class Entry(msgspec.Struct, eq=False, gc=False):
 
     It is answered once: the first of answer, error and cancellation sets ``done``, and whatever
     comes later is ignored. ``group`` tells which entries may share a batch: those of equal inner
-    shapes. ``sequence`` is 0 while the entry is not queued.
+    shapes. ``inputs`` are the entry's own rows, unless ``start`` says where those are in arrays
+    that it shares with others. ``sequence`` is 0 while the entry is not queued.
     """
 
     # per request, fixed
@@ -59,6 +60,7 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     series: RequestSeries
     priority: int = 1
     parameters: Mapping[str, Parameter] | None = None
+    start: int = -1
     # set by the batcher and its queue
     done: bool = False
     enqueued_ns: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ import numpy as np
 
 from serve.clock import FakeClock
 from serve.config import HttpSettings
-from serve.errors import Code, NotFound
+from serve.errors import Code, NotFound, PenstockError
 from serve.gateway.interface import Sink, Ticket, Together
 from serve.protocol.status import DEFAULT, StatusTable
-from serve.tensors import InferRequest, InferResponse, Signature, Tensor, TensorSpec
+from serve.tensors import InferRequest, InferResponse, RequestBlock, Signature, Tensor, TensorSpec
 from serve.transport.http.connection import Connection
 from serve.transport.http.context import Context
 from serve.transport.http.server import error_counter
@@ -61,6 +62,13 @@ class FakePlane:
         if self.auto:
             self.answer(-1)
         return FakeTicket(self.cancelled, len(self.requests) - 1)
+
+    def submit_block(
+        self, block: RequestBlock, sinks: Sequence[Sink], together: Together
+    ) -> list[Ticket | PenstockError]:
+        return [
+            self.submit(request, sink) for request, sink in zip(block.split(), sinks, strict=True)
+        ]
 
     def answer(self, index: int) -> None:
         request = self.requests[index]
@@ -217,6 +225,7 @@ class Wire:
             loop=asyncio.get_running_loop(),
             pool=InlineExecutor(),
         )
+        self.context.call_soon = lambda step: step()  # every request is a turn of its own
         self.connection = Connection(self.context)
         self.transport = FakeTransport(self.connection)
         self.connection.connection_made(self.transport)

@@ -38,6 +38,7 @@ class Context:
 
     __slots__ = (
         "body_timeout_ns",
+        "call_soon",
         "clock",
         "connections",
         "count_error",
@@ -75,6 +76,7 @@ class Context:
         self.status = status
         self.count_error = count_error
         self.loop = loop
+        self.call_soon: Callable[[Callable[[], None]], object] = loop.call_soon
         self.pool = pool
         # Limits
         self.max_body_bytes = settings.max_body_bytes

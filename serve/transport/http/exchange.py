@@ -35,7 +35,16 @@ from serve.transport.http.headers import (
 )
 from serve.transport.http.problems import method_not_allowed
 from serve.transport.http.request_head import NO_HEAD, Head
-from serve.transport.http.response import JSON, OK_JSON, error_body, error_head, head
+from serve.transport.http.response import (
+    INFERENCE_LENGTH_LINE,
+    JSON,
+    OCTETS,
+    OK_JSON,
+    OK_OCTETS,
+    error_body,
+    error_head,
+    head,
+)
 from serve.transport.http.routes import Handler, Route
 
 __all__ = ["Carrier", "Exchange", "refusal"]
@@ -95,14 +104,21 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
 
     def begin(self) -> None:
         """Hand the request to the handler of its path; never raises."""
+        self.attempt(Exchange._handle)
+
+    def _handle(self) -> None:
+        head = self.head
+        if head.shaped and self.body:
+            coding = body_coding(head.headers.get(CONTENT_ENCODING, b""))
+            if coding:
+                self._inflate(coding)
+                return
+        (head.handler or self._resolve())(self)
+
+    def attempt(self, step: Callable[[Exchange], None]) -> None:
+        """Take a step with the request; what it raises is the answer."""
         try:
-            head = self.head
-            if head.shaped and self.body:
-                coding = body_coding(head.headers.get(CONTENT_ENCODING, b""))
-                if coding:
-                    self._inflate(coding)
-                    return
-            (head.handler or self._resolve())(self)
+            step(self)
         except PenstockError as error:
             self.fail(error)
         except Exception:  # noqa: BLE001 - a bug costs this one request, not the connection
@@ -174,6 +190,14 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
             self.reply([body])
         elif self.connection is not None:
             self.answer = b"%b%d\r\n\r\n%b" % (OK_JSON, len(body), body)
+            self.connection.answered(self)
+
+    def reply_binary(self, json_bytes: int, body: bytes) -> None:
+        """Answer with JSON of so many bytes and tensors behind it, by the shortest way."""
+        if self.head.shaped or len(body) > MAX_JOINED_BYTES or self.context.draining:
+            self.reply([body], content_type=OCTETS, extra=INFERENCE_LENGTH_LINE % json_bytes)
+        elif self.connection is not None:
+            self.answer = OK_OCTETS % (json_bytes, len(body), body)
             self.connection.answered(self)
 
     def reply(

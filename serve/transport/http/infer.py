@@ -3,52 +3,132 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 from serve.errors import PenstockError
-from serve.gateway.interface import DataPlane, Entry
+from serve.gateway.interface import DataPlane, Entry, Together
 from serve.protocol.http_request import decode, decode_raw, parse_json_bytes
-from serve.protocol.http_response import encode, encode_rows
-from serve.tensors import InferResponse
+from serve.protocol.http_response import encode, encode_binary_rows, encode_rows
+from serve.protocol.http_turn import decode_binary_turn, decode_turn
+from serve.tensors import InferRequest, InferResponse, RequestBlock, Tensor
+from serve.transport.http.context import LARGE_BODY_BYTES
 from serve.transport.http.exchange import Exchange
 from serve.transport.http.headers import INFERENCE_LENGTH, TRACEPARENT, traceparent
-from serve.transport.http.response import OCTETS
+from serve.transport.http.response import INFERENCE_LENGTH_LINE, OCTETS
+from serve.transport.http.routes import Route
 
 __all__ = ["InferHandler"]
 
 
 class InferHandler:
-    """Decodes a request, hands it to the data plane, and encodes the answer when it comes."""
+    """Decodes requests, hands them to the data plane, and encodes the answers when they come.
 
-    __slots__ = ("_signature", "_submit")
+    Requests are taken together, once a turn of the event loop has read every socket: what
+    they have in common is then done once for all of them.
+    """
+
+    __slots__ = ("_plane", "_turns")
 
     def __init__(self, plane: DataPlane) -> None:
-        self._submit = plane.submit
-        self._signature = plane.signature
+        self._plane = plane
+        # By path, and by the JSON in front of binary tensors, where there are any.
+        self._turns: dict[tuple[Route, bytes], list[Exchange]] = {}
 
     def __call__(self, exchange: Exchange) -> None:
-        """Begin one inference."""
-        route = exchange.route
-        headers, body = exchange.head.headers, exchange.body
-        model_name, model_version = route.model_name, route.model_version
-        if INFERENCE_LENGTH in headers:
-            json_bytes = parse_json_bytes(headers[INFERENCE_LENGTH], len(body))
-            if json_bytes:
-                request = decode(body, json_bytes, model_name, model_version)
+        """Begin one inference, or let it wait for the end of the turn."""
+        body = exchange.body
+        header = b""
+        if INFERENCE_LENGTH in exchange.head.headers:
+            json_bytes = parse_json_bytes(exchange.head.headers[INFERENCE_LENGTH], len(body))
+            if not json_bytes or len(body) > LARGE_BODY_BYTES:
+                self._begin(exchange, json_bytes)
+                return
+            header = bytes(body[:json_bytes])
+        elif len(body) > LARGE_BODY_BYTES:
+            self._begin(exchange, None)
+            return
+        key = (exchange.route, header)
+        turn = self._turns.get(key)
+        if turn is not None:
+            turn.append(exchange)
+            return
+        due = bool(self._turns)
+        self._turns[key] = [exchange]
+        if not due:
+            exchange.context.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        turns, self._turns = self._turns, {}
+        for (route, header), exchanges in turns.items():
+            # Nothing is done for a client that has gone since.
+            waiting = [exchange for exchange in exchanges if exchange.connection is not None]
+            if waiting:
+                self._begin_turn(route, header, waiting)
+
+    def _begin_turn(self, route: Route, header: bytes, exchanges: list[Exchange]) -> None:
+        bodies = [exchange.body for exchange in exchanges]
+        model = route.model_name, route.model_version
+        turn = decode_binary_turn(header, bodies, *model) if header else decode_turn(bodies, *model)
+        for index, outcome in turn.others:
+            exchanges[index].attempt(partial(self._begin_other, outcome))
+        if turn.block is None:
+            return
+        if len(turn.members) < len(exchanges):
+            exchanges = [exchanges[index] for index in turn.members]
+        together = _render_binary_together if turn.binary_outputs else _render_together
+        try:
+            self._begin_block(turn.block, exchanges, together)
+        except Exception as error:  # noqa: BLE001 - answered, and logged as what it is
+            for exchange in exchanges:
+                exchange.attempt(partial(_raise, error))
+
+    def _begin_block(
+        self, block: RequestBlock, exchanges: list[Exchange], together: Together
+    ) -> None:
+        for request, exchange in zip(block.requests, exchanges, strict=True):
+            _prepare(exchange, request)
+        tickets = self._plane.submit_block(block, exchanges, together)
+        for ticket, exchange in zip(tickets, exchanges, strict=True):
+            if exchange.connection is None:
+                continue  # answered already
+            if isinstance(ticket, PenstockError):
+                exchange.fail(ticket)
             else:
-                signature = self._signature(model_name, model_version)
-                request = decode_raw(body, model_name, model_version, signature)
+                exchange.ticket = ticket  # to withdraw it if the client goes before its answer
+
+    def _begin_other(self, outcome: InferRequest | PenstockError, exchange: Exchange) -> None:
+        if isinstance(outcome, PenstockError):
+            raise outcome
+        self._submit(exchange, outcome)
+
+    def _begin(self, exchange: Exchange, json_bytes: int | None) -> None:
+        body, route = exchange.body, exchange.route
+        if json_bytes == 0:
+            signature = self._plane.signature(route.model_name, route.model_version)
+            request = decode_raw(body, route.model_name, route.model_version, signature)
         else:
-            request = decode(body, None, model_name, model_version)
-        request.received_ns = exchange.received_ns
-        if TRACEPARENT in headers:
-            request.traceparent = traceparent(headers)
-        exchange.request = request
-        exchange.body = b""  # where tensors are views of it, they keep it alive
-        exchange.then = _render
-        ticket = self._submit(request, exchange, _render_together)
+            request = decode(body, json_bytes, route.model_name, route.model_version)
+        self._submit(exchange, request)
+
+    def _submit(self, exchange: Exchange, request: InferRequest) -> None:
+        _prepare(exchange, request)
+        ticket = self._plane.submit(request, exchange, _render_together)
         if exchange.connection is not None:
-            exchange.ticket = ticket  # to withdraw it if the client goes before its answer
+            exchange.ticket = ticket
+
+
+def _prepare(exchange: Exchange, request: InferRequest) -> None:
+    request.received_ns = exchange.received_ns
+    if TRACEPARENT in exchange.head.headers:
+        request.traceparent = traceparent(exchange.head.headers)
+    exchange.request = request
+    exchange.body = b""  # where tensors are views of it, they keep it alive
+    exchange.then = _render
+
+
+def _raise(error: Exception, exchange: Exchange) -> None:
+    raise error
 
 
 def _render(exchange: Exchange, response: InferResponse) -> None:
@@ -57,7 +137,7 @@ def _render(exchange: Exchange, response: InferResponse) -> None:
     if encoded.json_bytes is None:
         exchange.reply(encoded.parts)
     else:
-        length = b"Inference-Header-Content-Length: %d\r\n" % encoded.json_bytes
+        length = INFERENCE_LENGTH_LINE % encoded.json_bytes
         exchange.reply(encoded.parts, content_type=OCTETS, extra=length)
 
 
@@ -69,9 +149,8 @@ def _render_together(response: InferResponse, entries: Sequence[Entry]) -> None:
     """
     try:
         bodies = encode_rows(response, [(entry.rows, entry.request.id) for entry in entries])
-    except PenstockError as error:
-        for entry in entries:
-            entry.fail(error)
+    except PenstockError:
+        _render_apart(response, entries)
         return
     for entry, body in zip(entries, bodies, strict=True):
         if not entry.done:
@@ -79,3 +158,37 @@ def _render_together(response: InferResponse, entries: Sequence[Entry]) -> None:
             exchange = cast(Exchange, entry.sink)
             exchange.ticket = None
             exchange.reply_json(body)
+
+
+def _render_binary_together(response: InferResponse, entries: Sequence[Entry]) -> None:
+    """The same for answers that are binary."""
+    shares = [(entry.rows, entry.request.id) for entry in entries]
+    bodies = encode_binary_rows(response, shares)
+    for entry, (json_bytes, body) in zip(entries, bodies, strict=True):
+        if not entry.done:
+            entry.done = True
+            exchange = cast(Exchange, entry.sink)
+            exchange.ticket = None
+            exchange.reply_binary(json_bytes, body)
+
+
+def _render_apart(response: InferResponse, entries: Sequence[Entry]) -> None:
+    """Render each answer by itself, because one of them cannot be."""
+    start = 0
+    for entry in entries:
+        stop = start + entry.rows
+        own = response
+        if len(entries) > 1:
+            own = InferResponse(
+                response.model_name,
+                response.model_version,
+                [
+                    Tensor(output.name, output.datatype, output.array[start:stop])
+                    for output in response.outputs
+                ],
+                entry.request.id,
+            )
+        start = stop
+        if not entry.done:
+            entry.done = True
+            entry.sink.answered(own)

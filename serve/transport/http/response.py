@@ -10,7 +10,17 @@ from serve.errors import PenstockError, Unavailable
 from serve.protocol.status import StatusTable
 from serve.transport.http.problems import HttpProblem
 
-__all__ = ["JSON", "OCTETS", "OK_JSON", "REFUSED", "error_body", "error_head", "head"]
+__all__ = [
+    "INFERENCE_LENGTH_LINE",
+    "JSON",
+    "OCTETS",
+    "OK_JSON",
+    "OK_OCTETS",
+    "REFUSED",
+    "error_body",
+    "error_head",
+    "head",
+]
 
 JSON = b"application/json"
 OCTETS = b"application/octet-stream"
@@ -35,6 +45,14 @@ _REASONS = {
 
 OK_JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
 """Start of nearly every answer; the length and an empty line follow."""
+
+INFERENCE_LENGTH_LINE = b"Inference-Header-Content-Length: %d\r\n"
+
+OK_OCTETS = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n"
+    b"Inference-Header-Content-Length: %d\r\nContent-Length: %d\r\n\r\n%b"
+)
+"""The whole of a plain answer with binary tensors."""
 
 _REFUSED_BODY = b'{"error":"too many open connections (--max-connections); try again"}'
 

@@ -26,9 +26,9 @@ _MAX_CACHED = 4096
 _MAX_CACHED_BYTES = 512
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """A resolved path: its handlers by method, and what the path names."""
+    """A resolved path: its handlers by method, and what the path names. Equal only to itself."""
 
     handlers: Mapping[bytes, Handler]
     allow: bytes

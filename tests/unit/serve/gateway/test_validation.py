@@ -38,7 +38,7 @@ GOOD_X = [[1, 2]]
 
 
 def test_bind_gives_arrays_in_the_signatures_order() -> None:
-    arrays, rows, group = validator().bind(request(s=text([b"a", b"b"]), x=GOOD_X))
+    arrays, rows, group = validator().bind(request(s=text([b"a", b"b"]), x=GOOD_X).inputs)
     assert (arrays[0].tolist(), arrays[1].tolist()) == ([[1, 2]], [[b"a", b"b"]])
     assert (rows, group) == (1, ((2,), (2,)))
 
@@ -60,25 +60,25 @@ def test_bind_gives_arrays_in_the_signatures_order() -> None:
 )
 def test_bind_refuses_and_names_the_input(arrays: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
-        validator().bind(request(**arrays))
+        validator().bind(request(**arrays).inputs)
 
 
 def test_bind_takes_any_bytes_when_the_backend_does() -> None:
-    arrays, _, _ = validator(utf8=False).bind(request(x=GOOD_X, s=text([b"\xff"])))
+    arrays, _, _ = validator(utf8=False).bind(request(x=GOOD_X, s=text([b"\xff"])).inputs)
     assert arrays[1].tolist() == [[b"\xff"]]
 
 
 @pytest.mark.parametrize("value", [-1, 11, float("nan"), float("inf")])
 def test_bind_refuses_values_outside_the_range(value: float) -> None:
     with pytest.raises(InvalidRequest, match=r"at \[0,1\].*0.0 to 10.0"):
-        validator(x={"range": [0, 10]}).bind(request(x=[[5, value]], s=text([b""])))
+        validator(x={"range": [0, 10]}).bind(request(x=[[5, value]], s=text([b""])).inputs)
 
 
 def test_bind_fills_nulls_and_left_out_inputs_with_defaults() -> None:
     subject = validator(x={"default": float("nan"), "range": [0, 10]}, s={"default": "?"})
     sent = request(x=[[5, 0], [1, 2]])
     sent.inputs[0].missing = np.array([[False, True], [False, False]])
-    arrays, rows, _ = subject.bind(sent)
+    arrays, rows, _ = subject.bind(sent.inputs)
     assert rows == 2
     assert np.isnan(arrays[0][0, 1]) and arrays[0][1].tolist() == [1, 2]
     assert arrays[1].tolist() == [[b"?"], [b"?"]]
@@ -88,7 +88,7 @@ def test_bind_refuses_nulls_without_a_default() -> None:
     sent = request(x=GOOD_X, s=text([b""]))
     sent.inputs[0].missing = np.array([[False, True]])
     with pytest.raises(InvalidRequest, match=r"'x' has null elements.*inputs\.x\.default"):
-        validator().bind(sent)
+        validator().bind(sent.inputs)
 
 
 @pytest.mark.parametrize(("name", "default"), [("x", "text"), ("s", 3)])
