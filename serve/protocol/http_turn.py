@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import UNSET
 
@@ -184,7 +184,9 @@ def _block(
     count = len(messages)
     tensors = []
     for index, (kind, name, shape, length) in enumerate(form):
-        flat = [element for message in messages for element in message.inputs[index].data]
+        flat: list[Any] = []
+        for message in messages:
+            flat += message.inputs[index].data
         whole = (shape[0] * count, *shape[1:])
         # Every one of them brings its own share, so that none can reach into its neighbour's.
         if length != shape[0] and length * count != _elements(whole):

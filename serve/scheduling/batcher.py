@@ -102,7 +102,7 @@ class Batcher:
             queue.rows + entry.rows, entry.deadline_ns - now_ns
         ):
             self._admit(entry, now_ns)
-        self._enqueue(entry, now_ns)
+        self._enqueue((entry,), now_ns)
         if not self._dispatch_due:
             self._dispatch_due = True
             self._loop.call_soon(self._dispatch_turn)
@@ -126,20 +126,21 @@ class Batcher:
                 except PenstockError as error:
                     outcomes[index] = error
                 else:
-                    self._enqueue(entry, now_ns)
+                    self._enqueue((entry,), now_ns)
         else:
-            for entry in entries:
-                self._enqueue(entry, now_ns)
+            self._enqueue(entries, now_ns)
         if self._deadline_timer is None or deadline_ns < self._deadline_ns:
             self._arm_deadline(deadline_ns, now_ns)
         self._dispatch()
         return outcomes
 
-    def _enqueue(self, entry: Entry, now_ns: int) -> None:
-        entry.enqueued_ns = now_ns
-        entry.withdraw = self._on_withdraw
-        self._queue.push(entry)
-        self._metrics.in_flight += 1
+    def _enqueue(self, entries: Sequence[Entry], now_ns: int) -> None:
+        withdraw = self._on_withdraw
+        for entry in entries:
+            entry.enqueued_ns = now_ns
+            entry.withdraw = withdraw
+        self._queue.push(entries)
+        self._metrics.in_flight += len(entries)
 
     def _unloaded(self) -> NotReady:
         return NotReady(f"model '{self._name}' is being unloaded: retry with another version")

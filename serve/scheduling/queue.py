@@ -7,7 +7,7 @@ entries of different inner shapes wait in different lanes, so that they never mi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 
 from serve.scheduling.entry import Entry
 
@@ -44,15 +44,21 @@ class EntryQueue:
         self._sequence = 0
         self._lanes: dict[tuple[int, Hashable], Lane] = {}
 
-    def push(self, entry: Entry) -> None:
-        """Append to the lane of its priority and group."""
-        key = (entry.priority, entry.group)
+    def push(self, entries: Sequence[Entry]) -> None:
+        """Append entries of one priority and one group, of which there is one at least."""
+        first = entries[0]
+        key = (first.priority, first.group)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(key)
-        entry.sequence = self._sequence = self._sequence + 1
-        lane.entries.append(entry)
-        rows = entry.rows
+        sequence = self._sequence
+        rows = 0
+        for entry in entries:
+            sequence += 1
+            entry.sequence = sequence
+            rows += entry.rows
+        self._sequence = sequence
+        lane.entries.extend(entries)
         lane.rows += rows
         self.rows += rows
 

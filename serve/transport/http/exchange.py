@@ -45,7 +45,7 @@ from serve.transport.http.response import (
     error_head,
     head,
 )
-from serve.transport.http.routes import Handler, Route
+from serve.transport.http.routes import Route
 
 __all__ = ["Carrier", "Exchange", "refusal"]
 
@@ -104,16 +104,18 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
 
     def begin(self) -> None:
         """Hand the request to the handler of its path; never raises."""
-        self.attempt(Exchange._handle)
-
-    def _handle(self) -> None:
         head = self.head
         if head.shaped and self.body:
-            coding = body_coding(head.headers.get(CONTENT_ENCODING, b""))
-            if coding:
-                self._inflate(coding)
-                return
-        (head.handler or self._resolve())(self)
+            self.attempt(Exchange._open)
+        else:
+            self.attempt(head.handler or Exchange._resolve)
+
+    def _open(self) -> None:
+        coding = body_coding(self.head.headers.get(CONTENT_ENCODING, b""))
+        if coding:
+            self._inflate(coding)
+        else:
+            (self.head.handler or Exchange._resolve)(self)
 
     def attempt(self, step: Callable[[Exchange], None]) -> None:
         """Take a step with the request; what it raises is the answer."""
@@ -124,14 +126,15 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
         except Exception:  # noqa: BLE001 - a bug costs this one request, not the connection
             self._crash()
 
-    def _resolve(self) -> Handler:
+    def _resolve(self) -> None:
+        """Find the handler, remember it, and hand the request to it."""
         head = self.head
         head.route = self.context.routes.resolve(head.target)
         handler = head.route.handlers.get(head.method)
         if handler is None:
             raise method_not_allowed(head.route.allow)
         head.handler = handler
-        return handler
+        handler(self)
 
     def answered(self, result: Any) -> None:
         """See ``Sink``."""
@@ -313,7 +316,7 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
         self.body = plain
         if context.inflight_bytes > context.max_inflight_bytes:
             raise context.too_many_bytes()
-        (self.head.handler or self._resolve())(self)
+        (self.head.handler or Exchange._resolve)(self)
 
 
 class _Refusal(Exchange):

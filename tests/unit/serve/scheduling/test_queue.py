@@ -9,7 +9,7 @@ def filled(*entries: Entry) -> EntryQueue:
     queue = EntryQueue()
     for entry in entries:
         entry.withdraw = queue.remove
-        queue.push(entry)
+        queue.push([entry])
     return queue
 
 
@@ -57,7 +57,7 @@ async def test_queue_does_not_grow_when_all_are_cancelled() -> None:
     for _ in range(10_000):
         entry = make_entry()
         entry.withdraw = queue.remove
-        queue.push(entry)
+        queue.push([entry])
         entry.cancel()
     assert queue.rows == 1
     assert len(queue.next_lane().entries) < 300
