@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import NoReturn
 
@@ -45,7 +46,13 @@ class Failures:
         trailers: tuple[tuple[str, str], ...] = ()
         if isinstance(error, Unavailable) and error.retry_after_s is not None:
             trailers = ((RETRY_PUSHBACK_KEY, str(max(0, round(error.retry_after_s * 1000)))),)
-        await context.abort(self._codes[code], message, trailers)
+        try:
+            await context.abort(self._codes[code], message, trailers)
+        except grpc.aio.AbortError:
+            raise
+        except grpc.aio.BaseError:
+            # The client went while it was told. That is no fault, which grpc would log it as.
+            raise asyncio.CancelledError from None
         raise AssertionError("abort returned")
 
     async def abandon(self, context: grpc.aio.ServicerContext) -> NoReturn:

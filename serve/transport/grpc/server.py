@@ -17,6 +17,7 @@ from serve.transport.grpc.health import Health
 from serve.transport.grpc.intake import Intake
 from serve.transport.grpc.listener import bind, channel_options
 from serve.transport.grpc.questions import Questions
+from serve.transport.grpc.quiet import leave_out_lost_clients
 from serve.transport.grpc.reflection import add_reflection
 from serve.transport.grpc.stream_infer import StreamInfer
 from serve.transport.grpc.unary_infer import UnaryInfer
@@ -97,6 +98,7 @@ class GrpcServer:
         Raises:
             OSError: the address cannot be bound, or the certificate cannot be used.
         """
+        leave_out_lost_clients()
         server = grpc.aio.server(options=channel_options(self._settings))
         server.add_generic_rpc_handlers(self._handlers())
         services = (SERVICE_NAME, health.SERVICE_NAME)

@@ -61,6 +61,8 @@ class StreamInfer:
         """Serve one stream to its end; a client that cancels cancels all its requests."""
         try:
             lease = self._intake.enter(context)
+            # By itself: a status could not follow a first answer that is stuck with it.
+            await context.send_initial_metadata(())
         except Exception as error:  # noqa: BLE001 - whatever happens, the client gets a status
             await self._failures.abort(context, error)
         caller = read_caller(context, self._clock())
@@ -77,9 +79,11 @@ class StreamInfer:
         reader.add_done_callback(ended)
         self._readers.add(reader)
         entry: Started | Refused | None = None
+        answer = b""
         try:
             while (entry := await started.get()) is not None:
-                await self._write(await self._answer(entry, caller, context), context)
+                answer = await self._answer(entry, caller, context)
+                await self._write(answer, context)
                 entry.release()
                 window.release()
             if not (reader.cancelled() and self._stopping.is_set()):
@@ -96,7 +100,9 @@ class StreamInfer:
             reader.cancel()
             self._readers.discard(reader)
             _drop(entry, started)
-        # All else is given back by now: this waits for as long as the client reads nothing.
+        # All but the answer that is stuck is given back by now; this waits for as long as it is.
+        if isinstance(failure, DeadlineExceeded):
+            lease.hold(len(answer))
         await self._failures.abort(context, failure)
 
     async def _read(

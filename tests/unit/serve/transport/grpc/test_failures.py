@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -12,9 +13,7 @@ from serve.errors import Code, InvalidRequest, Overloaded
 from serve.protocol.status import DEFAULT
 from serve.transport.grpc.failures import Failures
 
-
-class Aborted(Exception):
-    pass
+Aborted = grpc.aio.AbortError
 
 
 class Context:
@@ -44,6 +43,15 @@ async def test_abandoned_call_is_told_that_the_server_has_stopped(failures: Fail
     with pytest.raises(Aborted):
         await failures.abandon(context)
     assert context.status[0] is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_client_that_goes_while_it_is_told_is_a_cancelled_call(failures: Failures) -> None:
+    class Gone(Context):
+        async def abort(self, code: Any, message: str, trailers: Any) -> None:
+            raise grpc.aio.InternalError("failed")
+
+    with pytest.raises(asyncio.CancelledError):
+        await failures.abort(Gone(), InvalidRequest("bad"))
 
 
 def test_long_texts_are_cut_between_characters(failures: Failures) -> None:

@@ -231,8 +231,14 @@ class TestTimeouts:
             assert await call.code() is StatusCode.DEADLINE_EXCEEDED
             assert "--body-timeout" in await call.details()
 
-    async def test_stream_that_is_not_read_gives_its_requests_back(
-        self, server: Any, stub: Any, plane: Any, message: Callable[..., Any], tensor: Any
+    async def test_stream_that_is_not_read_gives_all_back_but_the_answer_that_is_stuck(
+        self,
+        server: Any,
+        stub: Any,
+        plane: Any,
+        message: Callable[..., Any],
+        tensor: Any,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         plane.held = True
         call = stub.ModelStreamInfer(iter([message(str(index)) for index in range(8)]))
@@ -242,8 +248,13 @@ class TestTimeouts:
             future.set_result(large)
         await asyncio.wait([arrivals[-1][1]])
         assert arrivals[-1][1].cancelled()
-        assert server.inflight_bytes == 0
+        assert 16_000_000 <= server.inflight_bytes < 17_000_000
+        assert server.calls == 1
         call.cancel()
+        while server.calls:
+            await stub.ServerLive(service_pb2.ServerLiveRequest())
+        assert server.inflight_bytes == 0
+        assert caplog.records == []
 
 
 async def test_reflection_lists_and_describes_the_services(channel: grpc.aio.Channel) -> None:
