@@ -15,8 +15,8 @@ import yaml
 
 __all__ = ["load_yaml"]
 
-MAX_NODES = 100_000
-"""Most values in a document once its aliases are written out."""
+MAX_NODES = 50_000
+"""Most values in a document, also once its aliases are written out; about a second's work."""
 
 INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 FLOAT = re.compile(
@@ -35,6 +35,18 @@ class _Loader(yaml.SafeLoader):
         # None is the one for unknown tags: it raises.
         if tag is None or tag.removeprefix("tag:yaml.org,2002:") in ("null", "str", "seq", "map")
     }
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._composed = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        # Counted here too, because to read on through a long file is what takes the time.
+        self._composed += 1
+        node = super().compose_node(parent, index)
+        if node is not None and self._composed > MAX_NODES:
+            raise _error(node, f"more than {MAX_NODES} values")
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()

@@ -77,6 +77,12 @@ def test_load_yaml_refuses_what_aliases_make_large(kind: str) -> None:
         body = f"{{<<: [{aliases}]}}" if kind == "merge" else f"[{aliases}]"
         lines.append(f"a{level}: &a{level} {body}")
     started = time.process_time()
-    with pytest.raises(yaml.YAMLError, match="more than 100000 values"):
+    with pytest.raises(yaml.YAMLError, match="more than 50000 values"):
         load_yaml("\n".join(lines))
     assert time.process_time() - started < 30  # written out, it would never end
+
+
+def test_load_yaml_reads_no_further_than_the_limit() -> None:
+    # The rest is not YAML: had it been read, that would have been the complaint.
+    with pytest.raises(yaml.MarkedYAMLError, match="more than 50000 values"):
+        load_yaml("a: [" + "1," * 60_000 + "}")
