@@ -62,9 +62,14 @@ class ForeignLoad:
 
 
 def busy_s() -> float:
-    """CPU used on the whole machine since it started, time stolen by the host included."""
+    """Time that the machine's cores were not idle, since some moment; what the host took counts.
+
+    Not the sum of what ``/proc/stat`` says they did: that is sampled by the timer, and work that
+    begins at each tick of the timer, as a load generator's does, is hardly ever seen by it.
+    """
     times = psutil.cpu_times()
-    return float(times.user + times.nice + times.system + times.irq + times.softirq + times.steal)
+    cores_s = time.perf_counter() * (os.cpu_count() or 1)
+    return cores_s - float(times.idle + times.iowait)
 
 
 def own_s() -> float:

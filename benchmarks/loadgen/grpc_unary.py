@@ -2,46 +2,55 @@
 
 from __future__ import annotations
 
-import asyncio
-
-import grpc
-
-from benchmarks.loadgen.grpc_channels import UNARY, Channels, status_of
+from benchmarks.loadgen.grpc_channels import UNARY, Channels, head, message
+from benchmarks.loadgen.http2 import Http2Connection
 from benchmarks.loadgen.spec import LoadSpec
-from benchmarks.loadgen.wire import GRPC, Owner
-from benchmarks.payloads import Payload
+from benchmarks.loadgen.wire import GRPC, IDLE, LOST, Owner
 
 __all__ = ["UnaryWire"]
 
+Calls = tuple[tuple[bytes, bytes], ...]
+"""Header block and message of each payload."""
+
 
 class Call:
-    """One call at a time; messages are passed on as the bytes they are."""
+    """One call at a time, on one connection."""
 
-    def __init__(
-        self, owner: Owner, payloads: tuple[Payload, ...], method: grpc.aio.UnaryUnaryMultiCallable
-    ) -> None:
+    connection: Http2Connection
+
+    def __init__(self, owner: Owner, calls: Calls) -> None:
         self._owner = owner
-        self._payloads = payloads
-        self._method = method
-        self._task: asyncio.Task[None] | None = None
+        self._calls = calls
+        self._number = IDLE
 
     def send(self, number: int) -> None:
         """Start the call with request ``number``."""
-        self._task = asyncio.get_running_loop().create_task(self._call(number))
+        self._number = number
+        block, text = self._calls[number % len(self._calls)]
+        self.connection.open(self, block, text, end=True)
 
     def close(self) -> None:
-        """Cancel the call, if one is under way."""
-        if self._task is not None:
-            self._task.cancel()
+        """Nothing to do: the connections end with the wire."""
+        self.connection.sinks.discard(self)
 
-    async def _call(self, number: int) -> None:
-        payload = self._payloads[number % len(self._payloads)]
-        status = GRPC
-        try:
-            await self._method(payload.body, metadata=payload.headers or None)
-        except grpc.aio.AioRpcError as error:
-            status = status_of(error)
-        self._owner.answered(self, number, status, True)
+    def received(self, data: bytes) -> None:
+        """See ``Sink.received``: the status is all that counts."""
+
+    def ended(self, status: int | None) -> None:
+        """See ``Sink.ended``."""
+        number, self._number = self._number, IDLE
+        result = LOST if status is None else GRPC + status
+        if self.connection.is_left:
+            self._owner.answered(None, number, result, True)
+            self.left()
+        else:
+            self._owner.answered(self, number, result, True)
+
+    def left(self) -> None:
+        """See ``Sink.left``: a call under way may still be answered, and leaves then."""
+        if self._number == IDLE and self in self.connection.sinks:
+            self.connection.sinks.discard(self)
+            self._owner.lost(self, IDLE)
 
 
 class UnaryWire:
@@ -49,13 +58,17 @@ class UnaryWire:
 
     def __init__(self, spec: LoadSpec, owner: Owner) -> None:
         self._owner = owner
-        self._payloads = spec.payloads
+        self._calls = tuple(
+            (head(spec.target, UNARY, payload.headers), message(payload.body))
+            for payload in spec.payloads
+        )
         self._channels = Channels(spec)
 
     async def open(self) -> Call:
-        """See ``Wire.open``; the channel is connected when this returns."""
-        channel = await self._channels.next()
-        return Call(self._owner, self._payloads, channel.unary_unary(UNARY))
+        """See ``Wire.open``."""
+        call = Call(self._owner, self._calls)
+        call.connection = await self._channels.join(call)
+        return call
 
     async def close(self) -> None:
         """See ``Wire.close``."""

@@ -29,6 +29,7 @@ from benchmarks.subject import UnsupportedError
 
 NAME = "soak"
 READ_EVERY_S = 1.0
+REST_S, REST_READINGS = 0.5, 10
 METRICS = {
     **{name: f"{text} The last window's." for name, text in LOAD_METRICS.items()},
     "error_rate": "Over all windows: neither answered well nor refused.",
@@ -104,18 +105,19 @@ def run(context: Context, params: Params) -> Measurement:
             window(0, params.settle_s, "settling")
         count = max(2, round(params.duration_s / params.window_s))
         driven: list[Driven] = []
-        files, threads = tree.open_files(), tree.threads()
+        files, threads = _at_rest(tree)
         with MemoryWatch(tree) as watch:
             for number in range(1, count + 1):
                 what = f"window {number} of {count}"
                 driven.append(window(number, params.duration_s / count, what))
                 attempt.invalid += [f"{what}: {why}" for why in driven[-1].report.health.reasons]
+        files_after, threads_after = _at_rest(tree)
         metrics = {
             **driven[-1].metrics,
             **_memory(watch.readings),
             **_windows(driven),
-            "open_files_growth": tree.open_files() - files,
-            "threads_growth": tree.threads() - threads,
+            "open_files_growth": files_after - files,
+            "threads_growth": threads_after - threads,
         }
         return attempt.measurement(
             metrics,
@@ -123,6 +125,16 @@ def run(context: Context, params: Params) -> Measurement:
             timeline=_timeline(driven, params.duration_s / count),
             batch_rows=driven[-1].batch_rows,
         )
+
+
+def _at_rest(tree: ProcessTree) -> tuple[int, int]:
+    """Open files and threads once the connections of the last load are gone: the least seen."""
+    seen = []
+    for _ in range(REST_READINGS):
+        seen.append((tree.open_files(), tree.threads()))
+        time.sleep(REST_S / REST_READINGS)
+    files, threads = zip(*seen, strict=True)
+    return min(files), min(threads)
 
 
 def _memory(readings: list[Reading]) -> dict[str, float]:

@@ -124,9 +124,9 @@ def http_server():
 
 
 @contextlib.asynccontextmanager
-async def answering_grpc(unary, stream):
+async def answering_grpc(unary, stream, **options):
     """A gRPC server with these two handlers, which take and give bytes; yields its port."""
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=[(f"grpc.{name}", value) for name, value in options.items()])
     handlers = {
         "ModelInfer": grpc.unary_unary_rpc_method_handler(unary),
         "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(stream),
