@@ -129,6 +129,8 @@ def _plan(header: bytes) -> _Plan | None:
             return None
         if size < 0 or not item.shape or item.datatype == "BYTES":
             return None
+        if item.shape[0] != message.inputs[0].shape[0]:
+            return None
         inputs.append((item.name, item.datatype, item.shape, size))
     if len({name for name, *_ in inputs}) < len(inputs):
         return None
@@ -166,6 +168,8 @@ def _form(message: RequestMessage) -> Form | None:
     for item in message.inputs:
         if item.parameters is not None or type(item.data) is not list or not item.shape:
             return None
+        if item.shape[0] != message.inputs[0].shape[0]:
+            return None  # rows that are not the same in all inputs
         form.append((type(item), item.name, item.shape, len(item.data)))
     return tuple(form)
 

@@ -14,7 +14,7 @@ from serve.scheduling.entry import Entry
 from serve.scheduling.execution import Outcome
 from serve.tensors import Array, Batch, InferRequest
 
-__all__ = ["ManualExecutor", "OwnRows", "make_entry"]
+__all__ = ["OWN_ROWS", "ManualExecutor", "OwnRows", "make_entry"]
 
 FAR_NS = 10**15
 
@@ -52,9 +52,9 @@ def make_entry(value: float = 0.0, rows: int = 1, **fields: Any) -> Entry:
         "deadline_ns": FAR_NS,
         "series": RequestSeries(),
     }
-    inputs = (np.full((rows, 1), value, np.float32),)
+    options["inputs"] = (np.full((rows, 1), value, np.float32),)
     sink = Waiting(loop=asyncio.get_running_loop())
-    return Entry(REQUEST, sink, inputs=inputs, rows=rows, **(options | fields))
+    return Entry(REQUEST, sink, rows=rows, **(options | fields))
 
 
 class ManualExecutor:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from serve.errors import InternalError, InvalidRequest
-from serve.protocol.http_response import Encoded, encode
-from serve.tensors import InferRequest, InferResponse, RequestedOutput, Tensor, datatype_of
+from serve.protocol.http_response import Encoded, encode, encode_binary_rows, encode_rows
+from serve.tensors import Array, InferRequest, InferResponse, RequestedOutput, Tensor, datatype_of
 
 
 def asked(*outputs: RequestedOutput, **fields: object) -> InferRequest:
@@ -153,3 +153,62 @@ def test_encode_reports_an_array_that_is_not_of_its_datatype(binary):
     response = InferResponse("m", "1", [Tensor("y", "FP32", np.array([1j]))])
     with pytest.raises(InternalError):
         encode(asked(wanted("y", binary)), response)
+
+
+ARRAYS = [
+    ("FP32", np.array([[0.1, 2], [3, np.inf], [5, 6]], np.float32)),
+    ("INT64", np.arange(3)),
+    ("BOOL", np.array([[True], [False], [True]])),
+    ("BYTES", np.array([["a],[b"], [b"%s"], ["é"]], object)),
+    ("FP64", np.zeros((3, 0))),
+    ("FP32", np.asfortranarray(np.arange(12, dtype=np.float32).reshape(3, 2, 2))),
+    ("INT32", np.arange(3, dtype=">i4")),
+]
+
+
+def alone(response: InferResponse, start: int, stop: int, request: InferRequest) -> Encoded:
+    outputs = [
+        Tensor(output.name, output.datatype, output.array[start:stop])
+        for output in response.outputs
+    ]
+    own = InferResponse(response.model_name, response.model_version, outputs, request.id)
+    return encode(request, own)
+
+
+@pytest.mark.parametrize("rows", [(1, 1, 1), (2, 1), (3,)])
+@pytest.mark.parametrize("names", [("y",), ("y", "100%", 'q"')])
+@pytest.mark.parametrize(("datatype", "array"), ARRAYS, ids=[name for name, _ in ARRAYS])
+def test_encode_rows_gives_what_encode_gives_each(
+    rows: tuple[int, ...], names: tuple[str, ...], datatype: str, array: Array
+) -> None:
+    response = InferResponse("m%", "1", [Tensor(name, datatype, array) for name in names])
+    shares = [(count, "id" if index else "") for index, count in enumerate(rows)]
+    start = 0
+    for body, (count, request_id) in zip(encode_rows(response, shares), shares, strict=True):
+        request = InferRequest("m%", "", [], request_id)
+        expected = alone(response, start, start + count, request)
+        assert body == expected.parts[0]
+        start += count
+
+
+@pytest.mark.parametrize("rows", [(1, 1, 1), (2, 1), (3,)])
+@pytest.mark.parametrize(("datatype", "array"), ARRAYS[:5], ids=[name for name, _ in ARRAYS[:5]])
+def test_encode_binary_rows_gives_what_encode_gives_each(
+    rows: tuple[int, ...], datatype: str, array: Array
+) -> None:
+    response = InferResponse("m", "1", [Tensor("y", datatype, array), Tensor("z", datatype, array)])
+    shares = [(count, "id" if index else "") for index, count in enumerate(rows)]
+    bodies = encode_binary_rows(response, shares)
+    start = 0
+    for (json_bytes, body), (count, request_id) in zip(bodies, shares, strict=True):
+        request = InferRequest("m", "", [], request_id, parameters={"binary_data_output": True})
+        expected = alone(response, start, start + count, request)
+        assert (json_bytes, body) == (expected.json_bytes, b"".join(expected.parts))
+        start += count
+
+
+@pytest.mark.parametrize("shares", [[(1, "")], [(1, ""), (1, "")]])
+def test_encode_rows_refuses_what_has_no_json(shares: list[tuple[int, str]]) -> None:
+    array = np.zeros((len(shares), 1), np.float16)
+    with pytest.raises(InvalidRequest, match="FP16 has no JSON form"):
+        encode_rows(InferResponse("m", "1", [Tensor("y", "FP16", array)]), shares)

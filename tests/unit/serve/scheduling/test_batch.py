@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from serve.scheduling.batch import join, runs
+from serve.scheduling.entry import Entry
 from serve.tensors import Array
 from tests.support.entries import OwnRows, make_entry
 
@@ -60,3 +61,33 @@ async def test_runs_leave_the_outputs_of_one_answerer_as_they_are() -> None:
     ((run, part),) = runs([make_entry(rows=2), make_entry()], outputs)
     assert len(run) == 2
     assert part is outputs
+
+
+def block_of(*rows: int) -> list[Entry]:
+    """Entries whose rows lie one behind the other in one array: 0, 1, 2, …"""
+    shared: tuple[Array, ...] = (np.arange(sum(rows), dtype=np.float32).reshape(-1, 1),)
+    entries, start = [], 0
+    for count in rows:
+        entries.append(make_entry(rows=count, inputs=shared, start=start))
+        start += count
+    return entries
+
+
+async def test_join_does_not_copy_rows_that_lie_together() -> None:
+    entries = block_of(1, 2, 1)
+    batch = join(entries[1:], 3)
+    assert batch.inputs[0].tolist() == [[1], [2], [3]]
+    assert batch.inputs[0].base is not None
+    assert np.shares_memory(batch.inputs[0], entries[0].inputs[0])
+
+
+@pytest.mark.parametrize("kept", [[0, 2], [0], [2]])
+async def test_join_leaves_out_neighbours_in_shared_arrays(kept: list[int]) -> None:
+    shared = block_of(1, 1, 1)
+    entries = [shared[index] for index in kept]
+    assert join(entries, len(kept)).inputs[0].ravel().tolist() == kept
+
+
+async def test_join_mixes_blocks_and_single_entries() -> None:
+    entries = [*block_of(1, 1), make_entry(7), *block_of(1, 2)[1:]]
+    assert join(entries, 5).inputs[0].ravel().tolist() == [0, 1, 7, 1, 2]

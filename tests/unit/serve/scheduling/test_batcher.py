@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from serve.clock import NS_PER_MS, NS_PER_S, FakeClock
-from serve.errors import BackendError, DeadlineExceeded, NotReady, Overloaded
+from serve.errors import BackendError, DeadlineExceeded, InternalError, NotReady, Overloaded
 from serve.monitoring.metrics import VersionMetrics
 from serve.scheduling.batcher import Batcher
 from serve.scheduling.cost import CostModel
@@ -201,3 +201,55 @@ async def test_batch_waits_for_more_rows_when_a_delay_is_allowed() -> None:
     await turn()
     assert bench.sizes == [8]
     bench.batcher.close()
+
+
+def submit_block(bench: Bench, *values: float, **fields: Any) -> list[Any]:
+    entries = [make_entry(value, **fields) for value in values]
+    outcomes = bench.batcher.submit_block(entries, bench.clock.now_ns)
+    assert len(outcomes) == len(entries)
+    return outcomes
+
+
+async def test_block_is_dispatched_at_once() -> None:
+    bench = Bench()
+    entries = submit_block(bench, 1, 2, 3)
+    assert bench.sizes == [3]
+    bench.executor.finish()
+    assert [(await entry.sink)[0].item() for entry in entries] == [2, 4, 6]
+    assert (bench.metrics.successes, bench.metrics.in_flight) == (3, 0)
+
+
+async def test_block_larger_than_a_batch_is_divided() -> None:
+    bench = Bench(ManualExecutor(slots=3))
+    submit_block(bench, *range(20))
+    assert bench.sizes == [8, 8, 4]
+
+
+async def test_block_is_refused_only_as_far_as_there_is_no_room() -> None:
+    bench = Bench(max_queue_rows=8)
+    submit_block(bench, 0)
+    outcomes = submit_block(bench, *range(10))
+    assert [type(outcome) for outcome in outcomes] == [Entry] * 8 + [Overloaded] * 2
+    assert bench.metrics.in_flight == 9
+    bench.batcher.close()
+
+
+async def test_block_for_an_unloaded_model_is_refused() -> None:
+    bench = Bench()
+    bench.batcher.close()
+    assert [type(outcome) for outcome in submit_block(bench, 1, 2)] == [NotReady, NotReady]
+    assert bench.metrics.in_flight == 0
+
+
+async def test_answerer_that_raises_costs_its_own_run_only(caplog: Any) -> None:
+    class Broken:
+        def answer(self, entries: Any, outputs: Any) -> None:
+            raise ZeroDivisionError
+
+    bench = Bench()
+    broken, good = bench.submit(1, answerer=Broken()), bench.submit(2)
+    await turn()
+    bench.executor.finish()
+    assert isinstance(broken.sink.exception(), InternalError)
+    assert (await good.sink)[0].item() == 4
+    assert "unexpected error in 1 answers" in caplog.text
