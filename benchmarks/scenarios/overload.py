@@ -45,7 +45,10 @@ WORST = {
     "before.latency_ms.p99": (max, "Before the burst."),
     "after.ok_rate": (min, "Part answered well once it had two seconds to recover."),
     "after.latency_ms.p99": (max, "Once it had two seconds to recover."),
-    "recovery_s": (max, "From the end of the burst until every answer is good again."),
+    "recovery_s": (
+        max,
+        "From the end of the burst to the first second in which all answers are good.",
+    ),
 }
 METRICS = {
     **{name: f"{text} The worst over the factors." for name, (_, text) in WORST.items()},

@@ -29,7 +29,7 @@ SLICE_S = 0.1
 METRICS = {
     **LOAD_METRICS,
     "failed": "Requests neither answered well nor refused, from the kill to the end.",
-    "recovery_s": "From the kill until every answer is good.",
+    "recovery_s": "From the kill to a second in which all answers are good.",
     "after.latency_ms.p99": "From the kill to the end.",
 }
 

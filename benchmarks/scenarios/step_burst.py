@@ -26,8 +26,8 @@ METRICS = {
     "burst.error_rate": "Part of the burst neither answered well nor refused.",
     "burst.refused_rate": "Part of the burst that was refused.",
     "after.latency_ms.p99": "At the base rate, after.",
-    "time_to_slo_s": "From the beginning of the burst until every answer is good, to its end.",
-    "recovery_s": "From the end of the burst until every answer is good, to the end.",
+    "time_to_slo_s": "From the beginning of the burst to a second in which all answers are good.",
+    "recovery_s": "From the end of the burst to a second in which all answers are good.",
 }
 
 
