@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -80,13 +79,8 @@ class Attempt:
         self.noise.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.noise.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        self.noise.__exit__(*error)
 
     def say(self, what: str, part: float | None = None) -> None:
         """Tell what is under way."""

@@ -17,11 +17,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from benchmarks.machine import busy_s, own_s
 from benchmarks.measurement import NoiseSample
 from benchmarks.proctree import ProcessTree
+from benchmarks.ticker import Ticker
 
 __all__ = ["Limits", "NoiseMonitor", "Reading", "is_quiet"]
 
@@ -68,8 +68,7 @@ class NoiseMonitor:
         self._interval_s = interval_s
         self._trees: set[ProcessTree] = {ProcessTree(os.getpid())}
         self._samples: list[NoiseSample] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="noise", daemon=True)
+        self._ticker = Ticker(interval_s / READINGS_A_SAMPLE, self._watch)
         # Readings are made by the thread and by whoever wants one of his own.
         self._lock = threading.Lock()
         self._waits_ns: dict[tuple[int, int], int] = {}
@@ -89,17 +88,11 @@ class NoiseMonitor:
 
     def __enter__(self) -> NoiseMonitor:
         self._last = self.read()
-        self._thread.start()
+        self._ticker.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
+    def __exit__(self, *error: object) -> None:
+        self._ticker.__exit__(*error)
 
     def read(self) -> Reading:
         """The totals now; between two of them lies one sample of any length."""
@@ -112,11 +105,10 @@ class NoiseMonitor:
             return Reading(time.perf_counter(), busy_s(), used_s, pressure_s, self._waited_ns / 1e9)
 
     def _watch(self) -> None:
-        while not self._stop.wait(self._interval_s / READINGS_A_SAMPLE):
-            reading = self.read()
-            if reading.at_s - self._last.at_s >= self._interval_s:
-                self._samples.append(self._last.until(reading, self.start_s))
-                self._last = reading
+        reading = self.read()
+        if reading.at_s - self._last.at_s >= self._interval_s:
+            self._samples.append(self._last.until(reading, self.start_s))
+            self._last = reading
 
     def _count_waits(self, tree: ProcessTree) -> None:
         """Add up what threads have waited, because one that ends takes its own count along."""

@@ -6,8 +6,8 @@ baseline is the server that nobody scrapes.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
-import threading
 from typing import Annotated
 
 from msgspec import Meta
@@ -19,7 +19,9 @@ from benchmarks.measurement import Measurement
 from benchmarks.models import FEATURES, SMALL
 from benchmarks.payloads import json_rows
 from benchmarks.scenarios.rounds import RoundParams, Seen, error_rate, loader, pairs
+from benchmarks.subject import Served
 from benchmarks.summary import medians, ratio
+from benchmarks.ticker import Ticker
 
 NAME = "metrics_cost"
 METRICS = {
@@ -41,47 +43,32 @@ class Params(RoundParams, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Scraper:
-    """Fetches the metrics again and again from a thread of its own, while entered."""
+    """Fetches the metrics of a server, and counts."""
 
-    def __init__(self, host: str, port: int, every_s: float) -> None:
-        self._address = (host, port)
-        self._every_s = every_s
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+    def __init__(self, server: Served) -> None:
+        self._address = (server.admin_host, server.admin_port)
         self.scrapes = 0
 
-    def __enter__(self) -> None:
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._run, name="scraper")
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        assert self._thread is not None
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            connection = http.client.HTTPConnection(*self._address, timeout=10.0)
+    def scrape(self) -> None:
+        """Once."""
+        connection = http.client.HTTPConnection(*self._address, timeout=10.0)
+        with contextlib.closing(connection):
             connection.request("GET", "/metrics")
             response = connection.getresponse()
             response.read()
-            if response.status == 200:
-                self.scrapes += 1
-            connection.close()
-            if self._stop.wait(self._every_s):
-                return
+        self.scrapes += response.status == 200
 
 
 def run(context: Context, params: Params) -> Measurement:
     """Small requests with and without a scraper, turn by turn."""
     payload = json_rows(SMALL.name, 1, FEATURES)
     with Attempt(context, NAME, params) as attempt, context.serving(SMALL) as server:
-        scraper = Scraper(server.admin_host, server.admin_port, params.every_s)
+        scraper = Scraper(server)
+        scraping = Ticker(params.every_s, scraper.scrape, at_once=True)
         load = loader(attempt, params, server, payload, params.connections, "scraped or not")
 
         def scraped() -> Seen:
-            with scraper:
+            with scraping:
                 return load()
 
         taken = interleave({"alone": load, "scraped": scraped}, params.rounds)

@@ -9,9 +9,7 @@ told from none within some minutes takes a slope of megabytes an hour; smaller o
 
 from __future__ import annotations
 
-import threading
 import time
-from types import TracebackType
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -26,6 +24,7 @@ from benchmarks.proctree import ProcessTree
 from benchmarks.scenarios.params import LoadParams, load_spec, payloads_for
 from benchmarks.scenarios.slope import theil_sen
 from benchmarks.subject import UnsupportedError
+from benchmarks.ticker import Ticker
 
 NAME = "soak"
 READ_EVERY_S = 1.0
@@ -61,32 +60,10 @@ class Reading(NamedTuple):
     at_s: float
     rss_bytes: int
 
-
-class MemoryWatch:
-    """Reads a server's memory again and again from a thread, while entered."""
-
-    def __init__(self, tree: ProcessTree) -> None:
-        self._tree = tree
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
-        self.readings: list[Reading] = []
-
-    def __enter__(self) -> MemoryWatch:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(READ_EVERY_S):
-            self.readings.append(Reading(time.perf_counter(), self._tree.rss_bytes()))
+    @classmethod
+    def of(cls, tree: ProcessTree) -> Reading:
+        """Now."""
+        return cls(time.perf_counter(), tree.rss_bytes())
 
 
 def run(context: Context, params: Params) -> Measurement:
@@ -106,7 +83,8 @@ def run(context: Context, params: Params) -> Measurement:
         count = max(2, round(params.duration_s / params.window_s))
         driven: list[Driven] = []
         files, threads = _at_rest(tree)
-        with MemoryWatch(tree) as watch:
+        readings: list[Reading] = []
+        with Ticker(READ_EVERY_S, lambda: readings.append(Reading.of(tree))):
             for number in range(1, count + 1):
                 what = f"window {number} of {count}"
                 driven.append(window(number, params.duration_s / count, what))
@@ -114,7 +92,7 @@ def run(context: Context, params: Params) -> Measurement:
         files_after, threads_after = _at_rest(tree)
         metrics = {
             **driven[-1].metrics,
-            **_memory(watch.readings),
+            **_memory(readings),
             **_windows(driven),
             "open_files_growth": files_after - files,
             "threads_growth": threads_after - threads,
