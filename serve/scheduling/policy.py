@@ -17,6 +17,8 @@ HEADROOM = 0.5
 """Share of a latency budget that a prediction may fill: it is a mean, and promises are p99."""
 BATCH_SHARE = 0.4
 """Share of the latency target that one batch may take, so that waiting for it leaves room."""
+QUICK_NS = 400_000
+"""A batch that takes less is not divided: what surrounds it costs as much as running it."""
 PAYS = 0.95
 """Waiting for twice the rows pays if it brings the cost of a row below this share of today's."""
 
@@ -101,10 +103,13 @@ def admit(
 def batch_limit(cost: CostModel, limits: Limits) -> int:
     """Most rows that the next batch should have.
 
-    That is the size with the most rows a second: larger ones only make their rows wait. A
-    latency target lowers it further, until a batch takes no more than its share of the target.
+    That is the size with the most rows a second: larger ones only make their rows wait, unless
+    all of it takes next to no time. A latency target lowers it, until a batch takes no more than
+    its share of the target.
     """
     rows = min(limits.max_batch_rows, cost.efficient_rows)
+    while rows < limits.max_batch_rows and cost.batch_ns(rows * 2) <= QUICK_NS:
+        rows = min(rows * 2, limits.max_batch_rows)
     if limits.slo_ns:
         share_ns = int(limits.slo_ns * BATCH_SHARE)
         while rows > 1 and cost.batch_ns(rows) > share_ns:

@@ -54,6 +54,13 @@ def test_admit_hints_when_to_retry() -> None:
     assert 0 < refusal.retry_after_ns < refusal.predicted_ns
 
 
+def test_batch_limit_does_not_divide_what_takes_no_time() -> None:
+    cheap = CostModel({1: 40_000, 4: 100_000, 16: 400_000})
+    assert cheap.efficient_rows == 4
+    assert batch_limit(cheap, LIMITS) == 16
+    assert batch_limit(cheap, Limits(max_batch_rows=12, max_queue_rows=100)) == 12
+
+
 @pytest.mark.parametrize(
     ("cost", "slo_ms", "expected"),
     [
