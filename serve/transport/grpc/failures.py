@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import grpc
 
-from serve.errors import Code, NotReady, PenstockError, Unavailable
+from serve.errors import Code, PenstockError, Unavailable
 from serve.gateway.interface import DataPlane
 from serve.protocol.status import StatusTable
 
@@ -54,10 +54,6 @@ class Failures:
             # The client went while it was told. That is no fault, which grpc would log it as.
             raise asyncio.CancelledError from None
         raise AssertionError("abort returned")
-
-    async def abandon(self, context: grpc.aio.ServicerContext) -> NoReturn:
-        """End a call that the server gave up when it stopped."""
-        await self.abort(context, NotReady("the server has stopped before the answer was ready"))
 
 
 def _shortened(message: str) -> str:

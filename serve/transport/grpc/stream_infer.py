@@ -81,7 +81,7 @@ class StreamInfer:
         entry: Started | Refused | None = None
         answer = b""
         try:
-            while (entry := await started.get()) is not None:
+            while (entry := await self._next(started, lease)) is not None:
                 answer = await self._answer(entry, caller, context)
                 await self._write(answer, context)
                 entry.release()
@@ -95,7 +95,7 @@ class StreamInfer:
         except asyncio.CancelledError:
             if not lease.abandoned:
                 raise
-            failure = NotReady("the server has stopped before the answer was ready")
+            failure = NotReady(lease.abandoned)
         finally:
             reader.cancel()
             self._readers.discard(reader)
@@ -104,6 +104,16 @@ class StreamInfer:
         if isinstance(failure, DeadlineExceeded):
             lease.hold(len(answer))
         await self._failures.abort(context, failure)
+
+    async def _next(
+        self, started: asyncio.Queue[Started | Refused | None], lease: Lease
+    ) -> Started | Refused | None:
+        if not started.empty():
+            return started.get_nowait()
+        lease.rest()
+        entry = await started.get()
+        lease.work()
+        return entry
 
     async def _read(
         self,

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import grpc
 
 from serve.clock import Clock
+from serve.errors import NotReady
 from serve.gateway.interface import DataPlane
 from serve.protocol.grpc_request import decode, peek
 from serve.protocol.grpc_response import encode
@@ -56,7 +57,7 @@ class UnaryInfer:
             return answer
         except asyncio.CancelledError:
             if lease is not None and lease.abandoned:
-                await self._failures.abandon(context)
+                await self._failures.abort(context, NotReady(lease.abandoned))
             raise
         except Exception as error:  # noqa: BLE001 - whatever happens, the client gets a status
             if model_name is None:

@@ -38,13 +38,6 @@ async def test_abort_gives_status_text_and_hint(failures: Failures, plane: Any) 
     assert plane.errors == [("grpc", Code.UNAVAILABLE, "m")]
 
 
-async def test_abandoned_call_is_told_that_the_server_has_stopped(failures: Failures) -> None:
-    context = Context()
-    with pytest.raises(Aborted):
-        await failures.abandon(context)
-    assert context.status[0] is grpc.StatusCode.UNAVAILABLE
-
-
 async def test_client_that_goes_while_it_is_told_is_a_cancelled_call(failures: Failures) -> None:
     class Gone(Context):
         async def abort(self, code: Any, message: str, trailers: Any) -> None:

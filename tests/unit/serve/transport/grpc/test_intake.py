@@ -104,4 +104,44 @@ async def test_abandoned_call_is_cancelled_and_knows_why() -> None:
     await asyncio.sleep(0)
     intake.abandon()
     await task
-    assert seen == [True]
+    assert len(seen) == 1
+    assert "has stopped" in seen[0]
+
+
+async def test_call_that_comes_takes_the_place_of_the_one_that_rested_longest() -> None:
+    intake = Intake(2, 100, min_rest_s=0)
+    abandoned = []
+
+    async def stream(name: str) -> None:
+        lease = intake.enter(Context())
+        lease.rest()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            abandoned.append((name, lease.abandoned))
+
+    streams = [asyncio.create_task(stream(name)) for name in ("first", "second")]
+    await asyncio.sleep(0)
+    intake.enter(Context())
+    await streams[0]
+    assert [name for name, _ in abandoned] == ["first"]
+    assert "idle" in abandoned[0][1]
+    intake.abandon()
+    await streams[1]
+
+
+async def test_call_at_work_or_only_just_at_rest_makes_no_room() -> None:
+    intake = Intake(2, 100)
+    busy, rested = intake.enter(Context()), intake.enter(Context())
+    busy.rest()
+    busy.work()
+    rested.rest()
+    with pytest.raises(Overloaded):
+        intake.enter(Context())
+
+
+async def test_call_that_ended_at_rest_is_forgotten() -> None:
+    intake, context = Intake(1, 100), Context()
+    intake.enter(context).rest()
+    context.end()
+    assert intake.resting == {}

@@ -171,6 +171,27 @@ class TestLimits:
             future.set_result(answer(request))
         assert sorted([(await call).id for call in calls]) == ["0", "1", "2", "3"]
 
+    async def test_idle_stream_goes_where_its_place_is_needed(
+        self, server: Any, stub: Any, message: Callable[..., Any]
+    ) -> None:
+        server._intake._min_rest_s = 0
+        forever = asyncio.Event()
+
+        async def once() -> AsyncIterator[Any]:
+            yield message()
+            await forever.wait()
+
+        streams = []
+        for _ in range(4):  # one after another: the first is the one that is idle longest
+            streams.append(stub.ModelStreamInfer(once()))
+            await streams[-1].read()
+        assert (await stub.ModelInfer(message("7"))).id == "7"
+        with pytest.raises(grpc.aio.AioRpcError, match="idle"):
+            await streams[0].read()
+        assert not any(stream.done() for stream in streams[1:])
+        for stream in streams:
+            stream.cancel()
+
     async def test_probes_are_answered_when_no_call_fits(
         self, channel: grpc.aio.Channel, stub: Any, plane: Any, message: Callable[..., Any]
     ) -> None:
