@@ -1,0 +1,84 @@
+"""Scenarios against the server itself, as briefly as they go: what they document, and no more."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.context import Context, penstock_command
+from benchmarks.inputs.source import Inputs
+from benchmarks.scenarios import catalogue
+from benchmarks.subject import Launch
+
+MODELS = Path(__file__).parents[2] / "models"
+BRIEF = {"rounds": 1, "round_s": 0.3}
+OWN_MODELS = {
+    "startup": {"starts": 1},
+    "small_requests": {**BRIEF, "levels": (4,)},
+    "heavy_batches": BRIEF,
+    "binary_and_rows": BRIEF,
+    "large_tensor": BRIEF,
+    "metrics_cost": BRIEF,
+    "overload": {"burst_s": 0.5, "capacity_s": 0.5, "factors": (1.5,)},
+}
+SHORT = {"duration_s": 0.5, "warmup_s": 0.2}
+
+
+@pytest.fixture
+def context(tmp_path):
+    if not list(MODELS.glob("fraud/*/model.onnx")):
+        pytest.skip("the models are not built: run `make models`")
+    return Context(tmp_path, Launch(MODELS, penstock=penstock_command()))
+
+
+def undocumented(name, metrics):
+    """Metrics that no documented name, with any parameter's value in place, stands for."""
+    documented = "|".join(
+        re.sub(r"\\\{\w+\\\}", "[^.]+", re.escape(one)) for one in catalogue.SCENARIOS[name].metrics
+    )
+    return [metric for metric in metrics if not re.fullmatch(documented, metric)]
+
+
+@pytest.mark.parametrize("name", OWN_MODELS)
+def test_scenario_of_the_server_itself_yields_what_it_documents(context, name):
+    measured = catalogue.run(name, context, OWN_MODELS[name])
+
+    assert not measured.unsupported
+    assert measured.metrics
+    assert not undocumented(name, measured.metrics)
+    assert measured.metrics.get("error_rate", 0.0) == 0.0
+
+
+@pytest.mark.parametrize("model", ["fraud", "digits"])
+@pytest.mark.parametrize("protocol", ["http", "grpc", "grpc_stream"])
+def test_server_fixed_drives_the_models_that_come_with_it(context, model, protocol):
+    params = {"model": model, "protocol": protocol, "rate": 300.0, **SHORT}
+
+    measured = catalogue.run("server_fixed", context, params)
+
+    assert measured.metrics["error_rate"] == 0.0
+    assert measured.metrics["requests"] > 50
+    assert not undocumented("server_fixed", measured.metrics)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "encoding"), [("http", "json"), ("http", "binary"), ("grpc", "binary")]
+)
+def test_recorded_request_goes_by_every_protocol(context, protocol, encoding):
+    recorded = replace(context, inputs=Inputs(recorded=MODELS / "fraud" / "request.json"))
+    params = {"model": "fraud", "protocol": protocol, "encoding": encoding, **SHORT}
+
+    measured = catalogue.run("single_stream", recorded, params)
+
+    assert measured.metrics["error_rate"] == 0.0
+    assert measured.metrics["requests"] > 20
+
+
+def test_batch_sweep_yields_what_it_documents(context):
+    params = {"model": "fraud", "sizes": (1, 256), **SHORT}
+
+    measured = catalogue.run("batch_sweep", context, params)
+
+    assert measured.metrics["error_rate"] == 0.0
+    assert not undocumented("batch_sweep", measured.metrics)
