@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from serve.config import AdminSettings, GrpcSettings, HttpSettings, ServerSettings
 from serve.errors import PenstockError
@@ -48,6 +48,31 @@ def _grpc(name: str) -> Any:
 
 def _own(name: str) -> Any:
     return typer.Option(help=_described(ServerSettings, name), rich_help_panel="Server")
+
+
+def _flag(group: str, field: str) -> str:
+    """The flag that a field of the settings is read from."""
+    prefixes = {"HttpSettings": "http", "GrpcSettings": "grpc", "AdminSettings": "admin"}
+    shared = {"host", "tls_cert", "tls_key", "write_timeout_s"}
+    if field == "message_timeout_s":
+        field = "body_timeout_s"
+    elif field == "name":
+        field = "server_name"
+    elif field == "port" or (group == "GrpcSettings" and field not in shared):
+        field = f"{prefixes[group]}_{field}"
+    return f"--{field.removesuffix('_s').replace('_', '-')}"
+
+
+def _in_flags(error: ValidationError) -> str:
+    """What is wrong with the flags, in one line."""
+    problems = []
+    for details in error.errors(include_url=False):
+        text = details["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+        if details["loc"]:
+            flag = _flag(error.title, str(details["loc"][0]))
+            text = f"{flag}: {text}, is {details['input']}"
+        problems.append(text)
+    return "; ".join(dict.fromkeys(problems))
 
 
 @app.command(
@@ -159,7 +184,8 @@ def check(
     from serve.gateway.check import check_repository
 
     findings = []
-    for finding in check_repository(repo, load_timeout):
+    settings = ServerSettings(load_timeout_s=load_timeout)
+    for finding in check_repository(repo, settings.load_timeout_s):
         findings.append(finding)
         if not as_json:
             typer.echo(finding.as_text())
@@ -218,6 +244,9 @@ def main() -> None:
     """Entry point of the ``penstock`` command; what a user can mend is one line, no traceback."""
     try:
         app()
+    except ValidationError as error:
+        typer.echo(f"penstock: {_in_flags(error)}", err=True)
+        sys.exit(2)
     except (PenstockError, OSError, ValueError) as error:
         typer.echo(f"penstock: {error}", err=True)
         sys.exit(2)

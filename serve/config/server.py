@@ -16,6 +16,8 @@ from serve.config.base import Settings
 __all__ = ["AdminSettings", "GrpcSettings", "HttpSettings", "ServerSettings"]
 
 MIB = 1024 * 1024
+MAX_TIMEOUT_S = 1e7
+"""A third of a year: beyond it event loops cannot count."""
 
 
 class HttpSettings(Settings):
@@ -36,18 +38,28 @@ class HttpSettings(Settings):
         description="Bytes of request bodies held at once over all connections; beyond it 503.",
     )
     header_timeout_s: float = Field(
-        10.0, gt=0, description="From the first byte of a request to the end of its headers."
+        10.0,
+        gt=0,
+        le=MAX_TIMEOUT_S,
+        description="From the first byte of a request to the end of its headers.",
     )
     body_timeout_s: float = Field(
         60.0,
         gt=0,
+        le=MAX_TIMEOUT_S,
         description="From the end of the headers to the end of the body, or of a gRPC message.",
     )
     idle_timeout_s: float = Field(
-        75.0, gt=0, description="Life of a connection without a request under way."
+        75.0,
+        gt=0,
+        le=MAX_TIMEOUT_S,
+        description="Life of a connection without a request under way.",
     )
     write_timeout_s: float = Field(
-        60.0, gt=0, description="Longest wait for a client that does not read its answers."
+        60.0,
+        gt=0,
+        le=MAX_TIMEOUT_S,
+        description="Longest wait for a client that does not read its answers.",
     )
     tls_cert: Path | None = Field(None, description="Certificate chain, PEM; with it, HTTPS.")
     tls_key: Path | None = Field(None, description="Private key of the certificate, PEM.")
@@ -55,7 +67,7 @@ class HttpSettings(Settings):
     @model_validator(mode="after")
     def _tls_needs_both(self) -> HttpSettings:
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key go together: give both or neither")
+            raise ValueError("--tls-cert and --tls-key go together: give both or neither")
         return self
 
 
@@ -80,10 +92,16 @@ class GrpcSettings(Settings):
         description="Bytes of messages held at once over all gRPC calls; beyond it UNAVAILABLE.",
     )
     message_timeout_s: float = Field(
-        60.0, gt=0, description="From the begin of a call to the end of its message."
+        60.0,
+        gt=0,
+        le=MAX_TIMEOUT_S,
+        description="From the begin of a call to the end of its message.",
     )
     write_timeout_s: float = Field(
-        60.0, gt=0, description="Longest wait for a stream that does not read its answers."
+        60.0,
+        gt=0,
+        le=MAX_TIMEOUT_S,
+        description="Longest wait for a stream that does not read its answers.",
     )
     tls_cert: Path | None = Field(None, description="Certificate chain, PEM; with it, TLS.")
     tls_key: Path | None = Field(None, description="Private key of the certificate, PEM.")
@@ -110,11 +128,15 @@ class ServerSettings(Settings):
         False, description="Triton's status where ours differs (413 and 504 become 400 and 503)."
     )
     drain_timeout_s: float = Field(
-        30.0, ge=0, description="Longest wait for accepted requests after SIGTERM."
+        30.0,
+        ge=0,
+        le=MAX_TIMEOUT_S,
+        description="Longest wait for accepted requests after SIGTERM.",
     )
     load_timeout_s: float = Field(
         600.0,
         gt=0,
+        le=MAX_TIMEOUT_S,
         description="Longest load of a model version; after it the version is UNAVAILABLE.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -4,15 +4,18 @@ tests."""
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from pydantic import BaseModel
 from typer.testing import CliRunner
 
 import serve.cli
-from serve.config import ServerSettings
+from serve.config import AdminSettings, GrpcSettings, HttpSettings, ServerSettings
 from serve.errors import RepositoryError
 from tests.support import onnx_models
 
@@ -70,6 +73,17 @@ def test_environment_stands_in_for_flags(invoke: Invoke, served: list[ServerSett
     assert served[0].name == "mine"
 
 
+@pytest.mark.parametrize("group", [HttpSettings, GrpcSettings, AdminSettings, ServerSettings])
+def test_every_setting_of_the_server_has_the_flag_that_errors_name(group: type[BaseModel]) -> None:
+    command = typer.main.get_command(serve.cli.app)
+    options = {flag for option in command.commands["serve"].params for flag in option.opts}
+    fields = set(group.model_fields) - {"http", "grpc", "admin"}
+    flags = {serve.cli._flag(group.__name__, field) for field in fields}
+    if group is AdminSettings:
+        flags = {flag.replace("--host", "--admin-host") for flag in flags}
+    assert flags <= options
+
+
 def test_check_fails_if_any_model_does_and_prints_json(invoke: Invoke, tmp_path: Path) -> None:
     onnx_models.identity(tmp_path / "good" / "1" / "model.onnx")
     (tmp_path / "bad" / "1").mkdir(parents=True)
@@ -99,6 +113,32 @@ def test_version_is_the_distributions(invoke: Invoke) -> None:
 @pytest.mark.parametrize("command", ["serve", "check", "init"])
 def test_help_shows_an_example(invoke: Invoke, command: str) -> None:
     assert "Example: penstock" in invoke(command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--http-port=99999"], "--http-port: should be less than or equal to 65535, is 99999"),
+        (["--grpc-port=-1"], "--grpc-port: "),
+        (["--grpc-max-message-bytes=5"], "--grpc-max-message-bytes: "),
+        (["--body-timeout=0"], "--body-timeout: should be greater than 0, is 0.0"),
+        (["--no-http", "--write-timeout=inf"], "--write-timeout: "),
+        (["--drain-timeout=nan"], "--drain-timeout: "),
+        (["--tls-cert=cert.pem"], "--tls-cert and --tls-key go together"),
+    ],
+)
+def test_flag_that_is_wrong_is_named_in_one_line(
+    flags: list[str],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["penstock", "serve", "models", *flags])
+    with pytest.raises(SystemExit) as caught:
+        serve.cli.main()
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"penstock: {says}")
 
 
 @pytest.mark.parametrize(
