@@ -58,7 +58,11 @@ def _flag(group: str, field: str) -> str:
         field = "body_timeout_s"
     elif field == "name":
         field = "server_name"
-    elif field == "port" or (group == "GrpcSettings" and field not in shared):
+    elif (
+        field == "port"
+        or group == "AdminSettings"
+        or (group == "GrpcSettings" and field not in shared)
+    ):
         field = f"{prefixes[group]}_{field}"
     return f"--{field.removesuffix('_s').replace('_', '-')}"
 

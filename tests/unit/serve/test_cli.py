@@ -79,8 +79,6 @@ def test_every_setting_of_the_server_has_the_flag_that_errors_name(group: type[B
     options = {flag for option in command.commands["serve"].params for flag in option.opts}
     fields = set(group.model_fields) - {"http", "grpc", "admin"}
     flags = {serve.cli._flag(group.__name__, field) for field in fields}
-    if group is AdminSettings:
-        flags = {flag.replace("--host", "--admin-host") for flag in flags}
     assert flags <= options
 
 
