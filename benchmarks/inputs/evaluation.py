@@ -6,6 +6,7 @@
 * ``.npz``: an array [rows, …] for each input.
 * ``.jsonl``: an object a line with a value, or nested lists of them, for each input.
 
+A gap is null in JSON; in binary it is NaN, which a model that takes a range of numbers may refuse.
 Other columns, the label for one, are left alone. Inputs that the file does not have are left out of
 the requests.
 """

@@ -62,6 +62,15 @@ def test_read_sends_a_json_body_in_binary(write):
     assert payload.body.endswith(b"\x00\x00\xc0\x7f")
 
 
+@pytest.mark.parametrize(("protocol", "encoding"), [("grpc", "json"), ("http", "binary")])
+def test_read_leaves_out_an_input_of_nothing_but_gaps(write, protocol, encoding):
+    gap = {"name": "gap", "datatype": "FP32", "shape": [1, 1], "data": [None]}
+
+    (payload,) = read(write({"inputs": [*BODY["inputs"], gap]}), "m", protocol, encoding)
+
+    assert b"gap" not in payload.body
+
+
 def test_read_takes_a_recorded_grpc_message(write):
     line = {"grpc_base64": base64.b64encode(b"message").decode()}
 
