@@ -28,7 +28,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     foreign_share: float
     """Part of the machine that neither the server nor the generator used."""
     kept: bool = True
-    """Open loop: 99 % of the arrivals were answered well, and 95 % while others still arrived."""
+    """Open loop: 99 % of the arrivals were answered well, and no backlog was left to speak of."""
     doubts: tuple[str, ...] = ()
     """Why the generator did not drive this load honestly."""
 

@@ -85,12 +85,13 @@ def _cell(line: Line, load: str) -> str:
     p99_ms = line.median(load, lambda loaded: loaded.p99_ms)
     if math.isnan(rate):
         return "not reached"
+    doubt = " †" if _doubted(line, load) else ""
     if load.startswith("open"):
-        return f"{p99_ms:,.1f}" if line.kept(load) else f"not kept: {rate:,.0f}/s"
+        return f"{p99_ms:,.1f}{doubt}" if line.kept(load) else f"not kept: {rate:,.0f}/s{doubt}"
     cpu_us = line.median(load, lambda loaded: loaded.cpu_us)
     refused = sum(loaded.not_ok for loaded in line.loaded(load))
     mark = f" ({refused:,} not answered well)" if refused else ""
-    return f"{rate:,.0f} / {p99_ms:,.1f} / {cpu_us:,.0f}{mark}"
+    return f"{rate:,.0f} / {p99_ms:,.1f} / {cpu_us:,.0f}{mark}{doubt}"
 
 
 def _noise(found: list[Line]) -> list[str]:
@@ -116,16 +117,17 @@ def _failures(found: list[Line]) -> list[str]:
     return ["\n".join(texts)] if texts else []
 
 
+def _doubted(line: Line, load: str) -> bool:
+    return any(loaded.doubts for loaded in line.loaded(load))
+
+
 def _doubts(found: list[Line], loads: list[str]) -> list[str]:
-    doubtful = [
-        f"{line.row.name} at {_heading(load)}"
-        for line in found
-        for load in loads
-        if not line.failure and line.kept(load) and any(one.doubts for one in line.loaded(load))
-    ]
-    if not doubtful:
+    if not any(_doubted(line, load) for line in found for load in loads if not line.failure):
         return []
-    return [f"The generator could not keep its own times in a visit of: {', '.join(doubtful)}."]
+    return [
+        "† In a round of these the generator was late itself, or requests were too few for a p99:"
+        " an upper bound at best. The reasons are in `peers.json`."
+    ]
 
 
 def _ahead_text(better: list[Ahead], found: list[Line]) -> str:

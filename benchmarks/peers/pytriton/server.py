@@ -2,9 +2,9 @@
 
 default: as its quick start has it, `@batch` and `max_batch_size=128`; Triton's dynamic batcher is
 on by default, with no queue delay.
-tuned: a queue delay of 1 ms, so that batches fill while one runs
+tuned: a queue delay of 1 ms, so that batches fill
 (https://triton-inference-server.github.io/pytriton: Batching), and two HTTP threads for the two
-cores instead of the eight that Triton starts.
+cores instead of the eight that Triton starts. Tried and no better: two instances of the function.
 """
 
 from __future__ import annotations

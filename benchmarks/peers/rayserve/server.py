@@ -1,7 +1,8 @@
 """Ray Serve on a cluster of its own, which ends with this process.
 
 default: as its quick start has it, one replica, no batches.
-tuned: `@serve.batch`, `max_ongoing_requests` above its 5, the access log off.
+tuned: `@serve.batch`, `max_ongoing_requests` above its 5, the access log off. Tried and no better:
+two replicas.
 haproxy: tuned, and Ray's HAProxy ingress and throughput flags (see run.sh).
 Never `ray stop`, which would end every Ray on the machine.
 """

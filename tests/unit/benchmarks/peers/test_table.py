@@ -56,7 +56,7 @@ def test_table_counts_requests_that_were_not_answered_well(text, seen, loaded):
     ("figures", "words"),
     [
         ({"foreign_share": 0.5}, "Others used 25% of the machine"),
-        ({"doubts": ("late",)}, "could not keep its own times in a visit of: litserve default"),
+        ({"doubts": ("late",)}, "| 1,000 / 5.0 / 50 † |"),
     ],
 )
 def test_table_says_what_makes_figures_doubtful(results, seen, loaded, figures, words):

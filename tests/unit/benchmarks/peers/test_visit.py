@@ -2,9 +2,10 @@
 
 import dataclasses
 
+import msgspec
 import pytest
 
-from benchmarks.loadgen import wrk
+from benchmarks.loadgen.launch import LoadError, run_load
 from benchmarks.peers.catalogue import ROWS
 from benchmarks.peers.visit import Plan, visit
 
@@ -33,11 +34,32 @@ def test_visit_turns_what_a_peer_does_wrong_into_a_failure(mlp, tmp_path):
     assert seen.loads == ()
 
 
-@pytest.mark.skipif(not wrk.available(), reason="wrk is not installed")
 def test_visit_keeps_the_loads_before_a_failure(mlp, tmp_path, monkeypatch):
-    plan = dataclasses.replace(PLAN, connections=(4, -1), rates=())
+    answers = iter((run_load, run_load))
+
+    def breaking_down(spec):
+        if (load := next(answers, None)) is None:
+            raise LoadError("the connection was lost")
+        return load(spec)
+
+    monkeypatch.setattr("benchmarks.peers.visit.run_load", breaking_down)
+
+    seen = visit(ROWS[0], mlp, 1, PLAN, tmp_path, lambda what: None)
+
+    assert [loaded.load for loaded in seen.loads] == ["closed-4"]
+    assert seen.failure == "LoadError: the connection was lost"
+
+
+@pytest.mark.parametrize(("last_ms", "kept"), [(40.0, True), (60.0, False)])
+def test_visit_keeps_a_rate_unless_a_backlog_is_left(mlp, tmp_path, monkeypatch, last_ms, kept):
+    def driven(spec):
+        report = run_load(spec)
+        last = msgspec.structs.replace(report.timeline[-1], p50_ms=last_ms)
+        return msgspec.structs.replace(report, timeline=(*report.timeline[:-1], last))
+
+    monkeypatch.setattr("benchmarks.peers.visit.run_load", driven)
+    plan = dataclasses.replace(PLAN, connections=())
 
     seen = visit(ROWS[0], mlp, 1, plan, tmp_path, lambda what: None)
 
-    assert [loaded.load for loaded in seen.loads] == ["closed-4"]
-    assert seen.failure
+    assert seen.load("open-200").kept is kept
