@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
+import os
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +20,10 @@ from pydantic import BaseModel, ValidationError
 from serve.config import AdminSettings, GrpcSettings, HttpSettings, ServerSettings
 from serve.errors import PenstockError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "run"]
+
+MODEL_THREADS = "penstock-"
+"""How the names of all threads begin that run models."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -244,13 +250,32 @@ def bench(context: typer.Context) -> None:
     bench_main(context.args)
 
 
-def main() -> None:
-    """Entry point of the ``penstock`` command; what a user can mend is one line, no traceback."""
+def run() -> int:
+    """Run the command of ``sys.argv``; the exit code.
+
+    What a user can mend is one line, no traceback.
+    """
     try:
         app()
     except ValidationError as error:
         typer.echo(f"penstock: {_in_flags(error)}", err=True)
-        sys.exit(2)
     except (PenstockError, OSError, ValueError) as error:
         typer.echo(f"penstock: {error}", err=True)
-        sys.exit(2)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    else:
+        return 0
+    return 2
+
+
+def main() -> None:
+    """Entry point of the ``penstock`` command."""
+    code = run()
+    if any(thread.name.startswith(MODEL_THREADS) for thread in threading.enumerate()):
+        # A model is still at work. Native code that comes back to an interpreter which has ended
+        # would abort the process, and with it the exit code.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -14,7 +14,7 @@ from serve.backends.load_errors import load_error
 from serve.backends.onnx_types import DATATYPE_BY_TYPE
 from serve.backends.providers import CPU, Device, choose_device, nvidia_device_present
 from serve.backends.session_run import SessionRun, session_run
-from serve.backends.signature import ArtefactTensor, reconcile, settings_file
+from serve.backends.signature import ArtefactTensor, reconcile, row_bytes, settings_file
 from serve.backends.thread_trial import faster_run
 from serve.backends.threads import available_cores, threads_per_batch
 from serve.backends.warmup import warmup_batch
@@ -26,6 +26,7 @@ __all__ = ["OnnxRuntimeBackend"]
 logger = logging.getLogger("penstock.backend")
 
 _TRIAL_ROWS = 32
+_TRIAL_INPUT_BYTES = 16 * 1024 * 1024  # fewer rows where they are large
 # Weights beyond this make a second session, for comparison, too dear; such models have large
 # operators, which gain from threads.
 _TRIAL_BYTES = 64 * 1024 * 1024
@@ -143,8 +144,9 @@ def _faster(
 
     if any(-1 in spec.shape[signature.batched :] for spec in signature.inputs):
         return several()  # the length of real rows is not known, so a trial would say nothing
+    fitting = _TRIAL_INPUT_BYTES // max(1, sum(map(row_bytes, signature.inputs)))
     limit = source.config.batching.max_batch_size or _TRIAL_ROWS
-    batch = warmup_batch(signature, source.config, min(limit, _TRIAL_ROWS))
+    batch = warmup_batch(signature, source.config, max(1, min(limit, fitting, _TRIAL_ROWS)))
     return faster_run(batch.inputs, single, several)
 
 

@@ -7,6 +7,7 @@ variable and ``batching.max_batch_size`` is not 0. Nothing else is ever taken fo
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,11 +16,17 @@ from serve.backends.base import BackendSource
 from serve.backends.input_values import default_problem, range_problem
 from serve.config import InputConfig, OutputConfig
 from serve.errors import RepositoryError
-from serve.tensors import Signature, TensorSpec
+from serve.tensors import DATATYPES, Signature, TensorSpec
 
-__all__ = ["ArtefactTensor", "declared_signature", "reconcile", "settings_file"]
+__all__ = ["ArtefactTensor", "declared_signature", "reconcile", "row_bytes", "settings_file"]
 
 logger = logging.getLogger("penstock.backend")
+
+MAX_ROW_BYTES = 2**31
+"""What no request can hold; a warm-up batch of it could take the machine down."""
+
+STRING_BYTES = 4
+"""Least bytes of a string in a message: its length."""
 
 Side = Literal["inputs", "outputs"]
 
@@ -106,6 +113,7 @@ def reconcile(
         for tensor in outputs
     ]
     batched = _is_batched(source, input_specs, output_specs)
+    _row_fits(source, input_specs)
     return Signature(tuple(input_specs), tuple(output_specs), batched)
 
 
@@ -217,3 +225,22 @@ def _is_batched(
             fixed[0].name,
         )
     return not fixed and bool(inputs)
+
+
+def row_bytes(spec: TensorSpec) -> int:
+    """Bytes of one row, each variable dimension taken for 1; of strings, the least."""
+    itemsize = DATATYPES[spec.datatype].itemsize or STRING_BYTES
+    return math.prod(abs(size) for size in spec.shape) * itemsize
+
+
+def _row_fits(source: BackendSource, inputs: Sequence[TensorSpec]) -> None:
+    for spec in inputs:
+        size_bytes = row_bytes(spec)
+        if size_bytes > MAX_ROW_BYTES:
+            raise RepositoryError(
+                path=settings_file(source),
+                field=f"inputs.{spec.name}.shape",
+                problem=f"is {list(spec.shape)}: one row has {size_bytes} bytes, more than any"
+                " request can hold",
+                remedy="export the model with the dimensions that it is really used with",
+            )

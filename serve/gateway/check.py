@@ -44,7 +44,7 @@ class Finding:
         where = f"{self.model}/{self.version}" if self.version else self.model
         lines = [f"{mark} {where}: {self.detail}"]
         lines += [f"     warning: {warning}" for warning in self.warnings]
-        return "\n".join(lines)
+        return "\n".join(map(_on_one_line, lines))
 
 
 def check_repository(
@@ -99,3 +99,10 @@ def _try(entry: ModelEntry, version: VersionEntry, timeout_s: float) -> Finding:
 
 def _shown(spec: TensorSpec) -> str:
     return f"{spec.name} {spec.datatype}{list(spec.shape)}{' optional' if spec.optional else ''}"
+
+
+def _on_one_line(text: str) -> str:
+    """Names of tensors may hold anything; no line of a report is theirs to begin."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

@@ -41,7 +41,7 @@ def start_load(source: BackendSource, clock: Clock) -> Future[Prepared]:
             except InvalidStateError:
                 prepared.backend.close()
 
-    name = f"load-{source.model_name}-{source.version}"
+    name = f"penstock-load-{source.model_name}-{source.version}"
     threading.Thread(target=load, name=name, daemon=True).start()
     return future
 

@@ -266,6 +266,16 @@ def test_check_names_file_field_and_remedy(repository: Path) -> None:
     assert "ok   mlp/1" in done.stdout
 
 
+def test_check_goes_on_and_exits_as_usual_when_a_model_hangs_in_native_code(
+    repository: Path,
+) -> None:
+    onnx_models.endless(repository / "endless/1/model.onnx")
+    done = penstock("check", str(repository), "--load-timeout=1")
+    assert done.returncode == 1, done.stderr
+    assert "FAIL endless/1" in done.stdout
+    assert "ok   mlp/1" in done.stdout
+
+
 def test_check_prints_json_for_scripts(repository: Path) -> None:
     done = penstock("check", str(repository), "--json")
     assert done.returncode == 0

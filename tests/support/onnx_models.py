@@ -110,6 +110,27 @@ def add_sub(path: Path, datatype: str = "INT32", batched: bool = True) -> Path:
     )
 
 
+def endless(path: Path) -> Path:
+    """``x`` FP32 [batch, 4] → ``y``, which never comes: a loop of 2**62 turns."""
+    shape = ["batch", 4]
+    turn = helper.make_graph(
+        [
+            helper.make_node("Identity", ["more"], ["still_more"]),
+            helper.make_node("Neg", ["before"], ["after"]),
+        ],
+        "turn",
+        [value("index", "INT64", []), value("more", "BOOL", []), value("before", "FP32", shape)],
+        [value("still_more", "BOOL", []), value("after", "FP32", shape)],
+    )
+    return save(
+        path,
+        [helper.make_node("Loop", ["turns", "go_on", "x"], ["y"], body=turn)],
+        [value("x", "FP32", shape)],
+        [value("y", "FP32", shape)],
+        {"turns": np.array(2**62), "go_on": np.array(True)},
+    )
+
+
 def string_echo(path: Path, columns: int = 1) -> Path:
     """``text`` BYTES [batch, columns] → ``echo`` BYTES, the same strings."""
     shape: Shape = ["batch", columns]

@@ -100,6 +100,14 @@ def test_init_says_what_it_made_and_what_to_do_next(invoke: Invoke, tmp_path: Pa
     assert "penstock check" in done.stdout
 
 
+@pytest.mark.parametrize(("code", "exits"), [(None, 0), (3, 3), ("text", 1)])
+def test_exit_code_is_the_commands(
+    monkeypatch: pytest.MonkeyPatch, code: int | str | None, exits: int
+) -> None:
+    monkeypatch.setattr(serve.cli, "app", lambda: sys.exit(code))
+    assert serve.cli.run() == exits
+
+
 def test_schema_describes_model_yaml(invoke: Invoke) -> None:
     assert "batching" in json.loads(invoke("schema").stdout)["properties"]
 
@@ -132,9 +140,7 @@ def test_flag_that_is_wrong_is_named_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["penstock", "serve", "models", *flags])
-    with pytest.raises(SystemExit) as caught:
-        serve.cli.main()
-    assert caught.value.code == 2
+    assert serve.cli.run() == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"penstock: {says}")
 
@@ -149,7 +155,5 @@ def test_what_a_user_can_mend_is_one_line(
         raise error
 
     monkeypatch.setattr(serve.cli, "app", fail)
-    with pytest.raises(SystemExit) as caught:
-        serve.cli.main()
-    assert caught.value.code == 2
+    assert serve.cli.run() == 2
     assert capsys.readouterr().err.startswith("penstock: ")

@@ -124,6 +124,16 @@ def test_reconcile_makes_an_input_with_a_default_optional(make_source: MakeSourc
     assert not merge(make_source()).inputs[0].optional
 
 
+@pytest.mark.parametrize(
+    ("datatype", "shape"), [("FP32", (-1, 2**30)), ("BYTES", (2**40,)), ("UINT8", (-1, 2**62, 4))]
+)
+def test_reconcile_refuses_rows_that_no_request_can_hold(
+    make_source: MakeSource, datatype: str, shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(RepositoryError, match="more than any request can hold"):
+        merge(make_source(), ArtefactTensor("x", datatype, shape))
+
+
 def test_settings_file_is_the_one_that_exists(make_source: MakeSource) -> None:
     source = make_source()
     (source.folder / "config.pbtxt").touch()

@@ -67,3 +67,8 @@ def test_text_marks_failures_and_lists_warnings() -> None:
     text = Finding("m", 2, "UNAVAILABLE", "why", ("odd",)).as_text()
     assert text == "FAIL m/2: why\n     warning: odd"
     assert Finding("m", 0, "READY", "what").as_text() == "ok   m: what"
+
+
+def test_text_is_one_line_whatever_a_tensor_is_called() -> None:
+    text = Finding("m", 1, "READY", "a\nok   forged/1 \x1b[31m é").as_text()
+    assert text == r"ok   m/1: a\nok   forged/1 \x1b[31m é"

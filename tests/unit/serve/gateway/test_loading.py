@@ -57,7 +57,7 @@ def test_load_that_was_given_up_is_closed_when_it_ends(
     folder = add_python("late", WAITS)
     os.mkfifo(folder / "1" / "gate")
     load = start_load(source(folder), monotonic_ns)
-    (thread,) = [item for item in threading.enumerate() if item.name == "load-late-1"]
+    (thread,) = [item for item in threading.enumerate() if item.name == "penstock-load-late-1"]
     load.cancel()
     (folder / "1" / "gate").write_text("go")
     thread.join(PATIENCE_S)
