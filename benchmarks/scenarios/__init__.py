@@ -1,1 +1,1 @@
-"""One scenario a file: what it measures, and the thresholds it must meet."""
+"""One scenario a file: what it measures, its parameters, and the metrics it yields."""

@@ -3,7 +3,8 @@
 Plain bisection ends wherever a neighbour on the machine disturbed one probe: a well-known search
 answered half of what the same server kept afterwards. Here a rate only counts as missed when two
 of three probes missed it, and a probe that missed on a noisy machine does not count at all, up to a
-number of times.
+number of times. Where noise has decided after all, that rate is tried again at the end, and if it is
+kept then, the search goes on from there.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class RateSearch:
     """Ends when the lowest rate missed is at most so much above the highest one kept."""
     highest: float = 1e6
     noisy_retries: int = 3
+    doubts: int = 2
+    """How often a rate that noise decided is tried again at the end."""
     kept: float = 0.0
     """The highest rate that was kept; 0: none was."""
     missed: float = float("inf")
@@ -36,6 +39,7 @@ class RateSearch:
     is_generator_limited: bool = False
     """Whether that was for the generator's sake."""
     _rate: float = 0.0
+    _is_doubtful: bool = False
     _seen: list[Seen] = field(default_factory=list)
 
     def next_rate(self) -> float | None:
@@ -52,9 +56,12 @@ class RateSearch:
             return
         if verdict:
             self.kept = max(self.kept, self._rate)
+            if self.missed <= self.kept:
+                self.missed, self.is_generator_limited = float("inf"), False
         else:
             self.missed = min(self.missed, self._rate)
             self.is_generator_limited = self._seen.count("undrivable") >= MISSES
+            self._is_doubtful = "noisy" in self._seen
         self._rate = 0.0
         self._seen.clear()
 
@@ -75,5 +82,8 @@ class RateSearch:
         if self.missed == float("inf"):
             return min(self.kept * self.growth, self.highest) if self.kept < self.highest else 0.0
         if self.missed <= self.kept * (1 + self.precision):
-            return 0.0
+            if not self._is_doubtful or self.doubts <= 0:
+                return 0.0
+            self.doubts -= 1
+            return self.missed
         return float((self.kept * self.missed) ** 0.5)

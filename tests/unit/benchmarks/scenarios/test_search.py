@@ -46,7 +46,7 @@ def test_search_takes_noisy_probes_again_and_does_not_count_them():
         seen.append(rate)
         return "kept" if seen.count(rate) > 3 and rate <= 1000 else "noisy"
 
-    search = RateSearch(start=1000.0, growth=2.0, precision=0.5, noisy_retries=3)
+    search = RateSearch(start=1000.0, growth=2.0, precision=0.5, noisy_retries=3, doubts=0)
     run(search, probe)
 
     assert search.kept == 1000.0
@@ -76,3 +76,26 @@ def test_search_gives_up_on_a_server_that_keeps_nothing():
 
     assert rates == [8.0, 8.0, 4.0, 4.0, 2.0, 2.0, 1.0, 1.0]
     assert search.kept == 0.0
+
+
+def test_search_tries_a_rate_again_that_noise_had_decided():
+    probes = []
+
+    def probe(rate):
+        probes.append(rate)
+        if rate > 7000:
+            return "missed"
+        return "noisy" if 1900 < rate and len(probes) < 20 else "kept"
+
+    search = RateSearch(start=1000.0, precision=0.05, noisy_retries=1)
+    run(search, probe)
+
+    assert search.kept > 6600
+
+
+def test_search_ends_where_noise_never_does():
+    search = RateSearch(start=1000.0, precision=0.05, noisy_retries=1)
+
+    run(search, lambda rate: "kept" if rate <= 1500 else "noisy")
+
+    assert 1400 < search.kept <= 1500
