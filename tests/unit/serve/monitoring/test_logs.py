@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import sys
 
@@ -35,3 +36,8 @@ def test_json_has_the_exception() -> None:
     except ValueError:
         made.exc_info = sys.exc_info()
     assert "ValueError: why" in orjson.loads(JsonFormatter().format(made))["exception"]
+
+
+def test_json_parses_whatever_the_text_is() -> None:
+    event = json.loads(JsonFormatter().format(record("no file caf\udce9")))
+    assert event["message"] == "no file caf\udce9"
