@@ -10,7 +10,7 @@ from typing import Any
 from serve.clock import Clock
 from serve.errors import Code, NotFound, PenstockError, Unavailable
 from serve.gateway.access_log import AccessLog
-from serve.gateway.endpoint import Endpoint
+from serve.gateway.endpoint import Endpoint, submit_each
 from serve.gateway.future_answer import FutureAnswer
 from serve.gateway.interface import Reply, Sink, Ticket, Together
 from serve.monitoring.metrics import ServerMetrics
@@ -81,19 +81,13 @@ class Gateway:
 
     def submit_block(
         self, block: RequestBlock, sinks: Sequence[Sink], together: Together
-    ) -> list[Ticket | PenstockError]:
+    ) -> Sequence[Ticket | PenstockError]:
         """See ``DataPlane.submit_block``."""
+        if self._access_log is not None:
+            return submit_each(self.submit, block, sinks)
         request = block.requests[0]
-        if self._access_log is None:
-            endpoint = self._table.resolve(request.model_name, request.model_version)
-            return list(endpoint.submit_block(block, sinks, together))
-        outcomes: list[Ticket | PenstockError] = []
-        for request, sink in zip(block.split(), sinks, strict=True):
-            try:
-                outcomes.append(self.submit(request, sink, together))
-            except PenstockError as error:
-                outcomes.append(error)
-        return outcomes
+        endpoint = self._table.resolve(request.model_name, request.model_version)
+        return endpoint.submit_block(block, sinks, together)
 
     def infer(self, request: InferRequest) -> asyncio.Future[InferResponse]:
         """See ``DataPlane.infer``."""

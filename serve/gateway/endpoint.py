@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from serve.clock import NS_PER_MS, Clock
 from serve.errors import InvalidRequest, PenstockError, Unsupported
 from serve.executors.live import LiveModel
 from serve.gateway.classification import classify
-from serve.gateway.interface import Together
+from serve.gateway.interface import Ticket, Together
 from serve.gateway.validation import Validator
 from serve.scheduling.entry import Answerer, Entry, Sink
 from serve.tensors import (
@@ -23,7 +24,7 @@ from serve.tensors import (
     datatype_of,
 )
 
-__all__ = ["Endpoint"]
+__all__ = ["Endpoint", "submit_each"]
 
 NS_PER_US = 1000
 RESERVED = frozenset(
@@ -93,11 +94,11 @@ class Endpoint:
 
     def submit_block(
         self, block: RequestBlock, sinks: Sequence[Sink], together: Together
-    ) -> list[Entry | PenstockError]:
+    ) -> Sequence[Ticket | PenstockError]:
         """``submit`` for all requests of a block, each with its own outcome."""
         bound = self._validator.bind_block(block)
         if bound is None:
-            return self.submit_each(block, sinks, together)
+            return submit_each(partial(self.submit, together=together), block, sinks)
         inputs, _, group = bound
         now_ns = self._clock()
         rows, timeout_ns = block.rows, self._timeout_ns
@@ -115,18 +116,6 @@ class Endpoint:
             start += rows
             entries.append(entry)
         return self.live.batcher.submit_block(entries, now_ns)
-
-    def submit_each(
-        self, block: RequestBlock, sinks: Sequence[Sink], together: Together | None
-    ) -> list[Entry | PenstockError]:
-        """The same, one by one."""
-        outcomes: list[Entry | PenstockError] = []
-        for request, sink in zip(block.split(), sinks, strict=True):
-            try:
-                outcomes.append(self.submit(request, sink, together))
-            except PenstockError as error:
-                outcomes.append(error)
-        return outcomes
 
     def answer(self, entries: Sequence[Entry], outputs: list[Array]) -> None:
         """Answer each entry with a response of its own; see ``Answerer``."""
@@ -187,6 +176,19 @@ class Endpoint:
                 raise InvalidRequest(
                     f"output '{wanted.name}': classification needs numbers, it has {datatype}"
                 )
+
+
+def submit_each(
+    submit: Callable[[InferRequest, Sink], Ticket], block: RequestBlock, sinks: Sequence[Sink]
+) -> list[Ticket | PenstockError]:
+    """Submit the requests of a block one by one, with the outcome of each."""
+    outcomes: list[Ticket | PenstockError] = []
+    for request, sink in zip(block.split(), sinks, strict=True):
+        try:
+            outcomes.append(submit(request, sink))
+        except PenstockError as error:
+            outcomes.append(error)
+    return outcomes
 
 
 class _Together:

@@ -50,7 +50,7 @@ class DataPlane(Protocol):
 
     def submit_block(
         self, block: RequestBlock, sinks: Sequence[Sink], together: Together
-    ) -> list[Ticket | PenstockError]:
+    ) -> Sequence[Ticket | PenstockError]:
         """``submit`` for every request of a block, with what it returns or raises for each.
 
         Their deadline is the model's own. Raises what concerns all of them: no such model.
