@@ -3,7 +3,7 @@
 Two stages. Search: open-loop probes of some seconds, at rates that double until one is missed, then
 between the highest kept and the lowest missed; a rate is missed only if two of three probes say so,
 and probes that missed on a noisy machine are taken again. Confirmation: one long load at the rate
-found, and at a little less if that is missed. Only a confirmed rate is an answer. The metrics of a
+found, and at less and less as long as that is missed. Only a confirmed rate is an answer. The metrics of a
 load, the histogram and the timeline are those of the confirmation.
 """
 
@@ -53,7 +53,8 @@ class Params(LoadParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     probe_s: Annotated[float, Meta(gt=0, description="Load of a probe.")] = 4.0
     confirm_s: Annotated[float, Meta(gt=0, description="Load of the confirmation.")] = 30.0
     confirm_tries: Annotated[
-        int, Meta(ge=1, description="Loads tried for it; after a miss, lower by the precision.")
+        int,
+        Meta(ge=1, description="Loads tried for it; lower after each miss, by steps that double."),
     ] = 8
     warmup_s: Annotated[float, Meta(ge=0, description="Load before each that is not counted.")] = (
         1.0
@@ -83,7 +84,7 @@ def run(context: Context, params: Params) -> Measurement:
             driven, seen = prober.probe(rate, params.probe_s, "probing")
             search.record(seen)
         assert driven is not None
-        confirmed, rate, noisy = 0.0, search.kept, 0
+        confirmed, rate, noisy, step = 0.0, search.kept, 0, params.precision
         for _ in range(params.confirm_tries if search.kept else 0):
             driven, seen = prober.probe(rate, params.confirm_s, "confirming")
             if seen == "kept":
@@ -92,7 +93,7 @@ def run(context: Context, params: Params) -> Measurement:
             if seen == "noisy" and noisy < params.noisy_retries:
                 noisy += 1  # once more, at the same rate
             else:
-                rate, noisy = rate * (1 - params.precision), 0
+                rate, noisy, step = rate * (1 - step), 0, min(0.5, step * 2)
         if search.is_generator_limited:
             attempt.note(
                 f"the generator could not send {search.missed:,.0f} requests/s honestly:"

@@ -3,8 +3,8 @@
 Plain bisection ends wherever a neighbour on the machine disturbed one probe: a well-known search
 answered half of what the same server kept afterwards. Here a rate only counts as missed when two
 of three probes missed it, and a probe that missed on a noisy machine does not count at all, up to a
-number of times. Where noise has decided after all, that rate is tried again at the end, and if it is
-kept then, the search goes on from there.
+number of times. Where noise has decided after all, that rate is tried again at the end, and if it
+is kept then, the search goes on from there.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def test_search_tries_a_rate_again_that_noise_had_decided():
         probes.append(rate)
         if rate > 7000:
             return "missed"
-        return "noisy" if 1900 < rate and len(probes) < 20 else "kept"
+        return "noisy" if rate > 1900 and len(probes) < 5 else "kept"
 
     search = RateSearch(start=1000.0, precision=0.05, noisy_retries=1)
     run(search, probe)
