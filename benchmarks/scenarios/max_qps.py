@@ -3,8 +3,8 @@
 Two stages. Search: open-loop probes of some seconds, at rates that double until one is missed, then
 between the highest kept and the lowest missed; a rate is missed only if two of three probes say so,
 and probes that missed on a noisy machine are taken again. Confirmation: one long load at the rate
-found, and at less and less as long as that is missed. Only a confirmed rate is an answer. The metrics of a
-load, the histogram and the timeline are those of the confirmation.
+found, and at less and less as long as that is missed. Only a confirmed rate is an answer. The
+metrics of a load, the histogram and the timeline are those of the confirmation.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from benchmarks.attempt import LOAD_METRICS, Attempt, Driven
 from benchmarks.context import Context
+from benchmarks.loadgen.health import enough_requests
 from benchmarks.loadgen.profiles import steady
 from benchmarks.loadgen.spec import OpenLoop
 from benchmarks.measurement import CurvePoint, Measurement
@@ -50,7 +51,9 @@ class Params(LoadParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     precision: Annotated[
         float, Meta(gt=0, lt=1, description="How close to the lowest missed rate is enough.")
     ] = 0.05
-    probe_s: Annotated[float, Meta(gt=0, description="Load of a probe.")] = 4.0
+    probe_s: Annotated[
+        float, Meta(gt=0, description="Load of a probe; more where a p99 needs it.")
+    ] = 4.0
     confirm_s: Annotated[float, Meta(gt=0, description="Load of the confirmation.")] = 30.0
     confirm_tries: Annotated[
         int,
@@ -125,8 +128,9 @@ class Prober:
         self.curve: list[CurvePoint] = []
 
     def probe(self, rate: float, duration_s: float, doing: str) -> tuple[Driven, Seen]:
-        """One load, and what it has shown."""
-        phases = steady(rate, duration_s, self._params.warmup_s)
+        """One load, and what it has shown; longer where a p99 takes more requests than that."""
+        lasts_s = max(duration_s, 1.2 * enough_requests() / rate)
+        phases = steady(rate, lasts_s, self._params.warmup_s)
         spec = load_spec(
             *(self._params, self._server, self._payloads),
             OpenLoop(phases=phases, seed=self._seed),

