@@ -87,7 +87,8 @@ def _cell(line: Line, load: str) -> str:
         return "not reached"
     doubt = " †" if _doubted(line, load) else ""
     if load.startswith("open"):
-        return f"{p99_ms:,.1f}{doubt}" if line.kept(load) else f"not kept: {rate:,.0f}/s{doubt}"
+        kept = "" if line.kept(load) else "not kept: "
+        return f"{kept}{p99_ms:,.1f}{doubt}"
     cpu_us = line.median(load, lambda loaded: loaded.cpu_us)
     refused = sum(loaded.not_ok for loaded in line.loaded(load))
     mark = f" ({refused:,} not answered well)" if refused else ""
