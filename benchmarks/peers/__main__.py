@@ -103,7 +103,9 @@ def main(words: Sequence[str] | None = None) -> int:
             turns = list(order(rows, models, rounds, options.seed))
             run(
                 results, turns, plan, unusable, file, status.update,
-                lambda seen: console.print(_line(seen), markup=False, highlight=False),
+                lambda seen: console.print(
+                    _line(seen), markup=False, highlight=False, soft_wrap=True
+                ),
             )  # fmt: skip
     except KeyboardInterrupt:
         interrupted = True

@@ -4,7 +4,7 @@ default: as its guide to custom runtimes has it; one worker process beside the s
 tuned: `parallel_workers: 0`, which keeps inference in the server's process, since handing a request
 to a worker costs more than these models do (https://mlserver.readthedocs.io/en/latest/user-guide/
 parallel-inference.html), and `debug: false`, which is its access log.
-batched: tuned, and adaptive batching (`max_batch_size`, `max_batch_time`). A row of its own, because
+batched: tuned, and adaptive batching (`max_batch_size`, `max_batch_time`): a row of its own, as
 it costs CPU here and is what its documentation names first. Tried and no better: two workers and
 batching, batches of 32 within 1 ms.
 """
