@@ -10,7 +10,7 @@ import msgspec
 
 __all__ = ["Throughput", "from_result", "given"]
 
-METRICS = ("max_qps", "goodput_per_s")
+METRICS = ("max_qps_per_s", "goodput_per_s")
 """The confirmed search first; else answers within the SLO at the rate that was offered."""
 
 

@@ -23,8 +23,11 @@ __all__ = [
 
 OnNoisy = Literal["invalid", "keep_passes", "skip"]
 PERCENTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99, "p999": 0.999}
-STEADY_METRICS = ("server_cpu", "server_rss", "error_rate", "requests")
-"""Beginnings of the names of metrics that neighbours on the machine hardly move."""
+STEADY_WORDS = (
+    *("cpu", "rss", "copies", "error_rate", "failed", "requests", "refusals_without_hint"),
+    *("growth", "exit_status", "scrapes"),
+)
+"""Words in the names of metrics that neighbours on the machine hardly move."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
 
@@ -217,7 +220,7 @@ class Gate(Frozen):
     def needs_quiet(self) -> bool:
         if self.requires is not None:
             return self.requires == "quiet"
-        return not self.metric.startswith(STEADY_METRICS)
+        return not any(word in self.metric for word in STEADY_WORDS)
 
     def text(self) -> str:
         """The limit as people write it."""

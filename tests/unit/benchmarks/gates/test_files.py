@@ -1,8 +1,11 @@
 """Reading gate files: what is found, and what a wrong one is told."""
 
+import re
+
 import pytest
 
-from benchmarks.gates.files import load, shipped
+from benchmarks.gates.files import EXAMPLE, load, shipped
+from benchmarks.scenarios.catalogue import SCENARIOS
 from benchmarks.yaml_file import YamlFileError
 
 MINIMAL = """\
@@ -73,6 +76,29 @@ def test_load_names_the_shipped_files_where_there_is_no_such_file():
         load("nosuch.yaml")
 
 
-@pytest.mark.parametrize("name", sorted(shipped()))
-def test_shipped_file_is_valid(name):
-    assert load(name).spec.name == name
+@pytest.mark.parametrize("name", [*sorted(shipped()), str(EXAMPLE)])
+def test_shipped_file_fits_the_scenarios(name):
+    spec = load(name).spec
+    for scenario in spec.scenarios:
+        known = SCENARIOS[scenario.kind]
+        assert scenario.params.keys() <= known.defaults.keys()
+        patterns = [re.sub(r"\\\{\w+\\\}", ".+", re.escape(metric)) for metric in known.metrics]
+        for gate in scenario.gates if patterns else ():
+            assert any(re.fullmatch(one, gate.metric) for one in patterns), gate.metric
+
+
+def test_smoke_nightly_and_release_are_shipped():
+    assert {"smoke", "nightly", "release", "data_plane"} <= shipped().keys()
+    assert "example" not in shipped()
+
+
+def test_release_proves_the_headline_with_thirty_thousand_requests():
+    scenarios = {one.name: one for one in load("release").spec.scenarios}
+    for protocol in ("http", "grpc"):
+        headline = scenarios[f"headline_{protocol}"]
+        assert headline.params["rate"] * headline.params["duration_s"] >= 30_000
+        assert {gate.text() for gate in headline.gates} >= {
+            "latency_ms.p99 < 100",
+            "error_rate ≤ 0",
+            "requests ≥ 30,000",
+        }
