@@ -86,8 +86,8 @@ class Endpoint:
             received_ns,
             deadline_ns,
             self._series[request.protocol],
-            priority,
-            parameters,
+            priority=priority,
+            parameters=parameters,
         )
         self.live.batcher.submit(entry, now_ns)
         return entry
@@ -109,12 +109,21 @@ class Endpoint:
         for request, sink in zip(block.requests, sinks, strict=True):
             received_ns = request.received_ns or now_ns
             deadline_ns = received_ns + timeout_ns
-            entry = Entry(
-                request, sink, answerer, inputs, rows, group, received_ns, deadline_ns, series
+            entries.append(
+                Entry(
+                    request,
+                    sink,
+                    answerer,
+                    inputs,
+                    rows,
+                    group,
+                    received_ns,
+                    deadline_ns,
+                    series,
+                    start,
+                )
             )
-            entry.start = start
             start += rows
-            entries.append(entry)
         return self.live.batcher.submit_block(entries, now_ns)
 
     def answer(self, entries: Sequence[Entry], outputs: list[Array]) -> None:

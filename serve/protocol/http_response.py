@@ -85,14 +85,16 @@ def encode_rows(response: InferResponse, shares: Sequence[tuple[int, str]]) -> l
         InvalidRequest: an output has no JSON form (FP16, BF16).
         InternalError: an array is not of its datatype.
     """
-    if len(shares) == 1:
+    single = len(shares) == 1
+    if single:
         columns = [[_json_data(output)[1:-1]] for output in response.outputs]
     else:
         columns = [_json_columns(output, shares) for output in response.outputs]
-    single = len(shares) == 1
     outputs = tuple(
-        (output.name, output.datatype, output.array.shape if single else output.array.shape[1:])
-        for output in response.outputs
+        [
+            (output.name, output.datatype, output.array.shape if single else output.array.shape[1:])
+            for output in response.outputs
+        ]
     )
     if len(columns) == 1 and shares.count(_ONE_ROW) == len(shares):
         plain = _template(response.model_name, response.model_version, outputs, 0 if single else 1)

@@ -44,37 +44,47 @@ class Turn(NamedTuple):
 def decode_turn(bodies: Sequence[Body], model_name: str, model_version: str) -> Turn:
     """Decode bodies that are JSON alone. Never raises: a request that is wrong is so by itself."""
     others: list[tuple[int, InferRequest | PenstockError]] = []
-    members: list[int] = []
-    alike: list[RequestMessage] = []
+    indexes, messages = _parse_each(bodies, others)
+    forms = [_form(message) for message in messages]
+    common = next((form for form in forms if form is not None), None)
+    members, alike = indexes, messages
     rest: list[tuple[int, RequestMessage]] = []
-    common: Form | None = None
-    for index, body in enumerate(bodies):
-        try:
-            message = parse_request(body)
-        except PenstockError as error:
-            others.append((index, error))
-            continue
-        form = _form(message)
-        if common is None:
-            common = form
-        if form is not None and form == common:
-            members.append(index)
-            alike.append(message)
-        else:
-            rest.append((index, message))
+    if forms.count(common) < len(forms):
+        found = list(zip(indexes, messages, forms, strict=True))
+        members = [index for index, _, form in found if form == common]
+        alike = [message for _, message, form in found if form == common]
+        rest = [(index, message) for index, message, form in found if form != common]
     block = None
-    if alike and common is not None:
+    if common is not None:
         try:
             block = _block(alike, common, model_name, model_version)
         except InvalidRequest:  # one of them, or all: each is told for itself
             rest += zip(members, alike, strict=True)
             members = []
+    else:
+        rest = list(zip(indexes, messages, strict=True))
+        members = []
     for index, message in rest:
         try:
             others.append((index, from_message(message, _NO_BYTES, model_name, model_version)))
         except PenstockError as error:
             others.append((index, error))
     return Turn(block, members, others)
+
+
+def _parse_each(
+    bodies: Sequence[Body], others: list[tuple[int, InferRequest | PenstockError]]
+) -> tuple[list[int], list[RequestMessage]]:
+    """Messages and their indexes; bodies that are none go to ``others``."""
+    indexes, messages = [], []
+    for index, body in enumerate(bodies):
+        try:
+            messages.append(parse_request(body))
+        except PenstockError as error:
+            others.append((index, error))
+        else:
+            indexes.append(index)
+    return indexes, messages
 
 
 def decode_binary_turn(

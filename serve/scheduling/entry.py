@@ -58,9 +58,9 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     received_ns: int
     deadline_ns: int
     series: RequestSeries
+    start: int = -1
     priority: int = 1
     parameters: Mapping[str, Parameter] | None = None
-    start: int = -1
     # set by the batcher and its queue
     done: bool = False
     enqueued_ns: int = 0

@@ -7,7 +7,7 @@ from functools import partial
 from typing import cast
 
 from serve.errors import PenstockError
-from serve.gateway.interface import DataPlane, Entry, Together
+from serve.gateway.interface import DataPlane, Entry, Ticket, Together
 from serve.protocol.http_request import decode, decode_raw, parse_json_bytes
 from serve.protocol.http_response import encode, encode_binary_rows, encode_rows
 from serve.protocol.http_turn import decode_binary_turn, decode_turn
@@ -33,14 +33,14 @@ class InferHandler:
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
         # By path, and by the JSON in front of binary tensors, where there are any.
-        self._turns: dict[tuple[Route, bytes], list[Exchange]] = {}
+        self._turns: dict[tuple[Route | None, bytes], list[Exchange]] = {}
 
     def __call__(self, exchange: Exchange) -> None:
         """Begin one inference, or let it wait for the end of the turn."""
-        body = exchange.body
+        body, head = exchange.body, exchange.head
         header = b""
-        if INFERENCE_LENGTH in exchange.head.headers:
-            json_bytes = parse_json_bytes(exchange.head.headers[INFERENCE_LENGTH], len(body))
+        if INFERENCE_LENGTH in head.headers:
+            json_bytes = parse_json_bytes(head.headers[INFERENCE_LENGTH], len(body))
             if not json_bytes or len(body) > LARGE_BODY_BYTES:
                 self._begin(exchange, json_bytes)
                 return
@@ -48,25 +48,26 @@ class InferHandler:
         elif len(body) > LARGE_BODY_BYTES:
             self._begin(exchange, None)
             return
-        key = (exchange.route, header)
-        turn = self._turns.get(key)
-        if turn is not None:
-            turn.append(exchange)
+        key = (head.route, header)
+        turns = self._turns
+        if key in turns:
+            turns[key].append(exchange)
             return
-        due = bool(self._turns)
-        self._turns[key] = [exchange]
-        if not due:
+        first = not turns
+        turns[key] = [exchange]
+        if first:
             exchange.context.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
         turns, self._turns = self._turns, {}
-        for (route, header), exchanges in turns.items():
+        for (_, header), exchanges in turns.items():
             # Nothing is done for a client that has gone since.
             waiting = [exchange for exchange in exchanges if exchange.connection is not None]
             if waiting:
-                self._begin_turn(route, header, waiting)
+                self._begin_turn(header, waiting)
 
-    def _begin_turn(self, route: Route, header: bytes, exchanges: list[Exchange]) -> None:
+    def _begin_turn(self, header: bytes, exchanges: list[Exchange]) -> None:
+        route = exchanges[0].route
         bodies = [exchange.body for exchange in exchanges]
         model = route.model_name, route.model_version
         turn = decode_binary_turn(header, bodies, *model) if header else decode_turn(bodies, *model)
@@ -90,12 +91,8 @@ class InferHandler:
             _prepare(exchange, request)
         tickets = self._plane.submit_block(block, exchanges, together)
         for ticket, exchange in zip(tickets, exchanges, strict=True):
-            if exchange.connection is None:
-                continue  # answered already
-            if isinstance(ticket, PenstockError):
-                exchange.fail(ticket)
-            else:
-                exchange.ticket = ticket  # to withdraw it if the client goes before its answer
+            if exchange.connection is not None:  # not answered yet
+                _hold(exchange, ticket)
 
     def _begin_other(self, outcome: InferRequest | PenstockError, exchange: Exchange) -> None:
         if isinstance(outcome, PenstockError):
@@ -125,6 +122,13 @@ def _prepare(exchange: Exchange, request: InferRequest) -> None:
     exchange.request = request
     exchange.body = b""  # where tensors are views of it, they keep it alive
     exchange.then = _render
+
+
+def _hold(exchange: Exchange, ticket: Ticket | PenstockError) -> None:
+    if isinstance(ticket, PenstockError):
+        exchange.fail(ticket)
+    else:
+        exchange.ticket = ticket  # to withdraw it if the client goes before its answer
 
 
 def _raise(error: Exception, exchange: Exchange) -> None:
