@@ -105,6 +105,8 @@ def _run(
     results = Path("benchmarks/results" if Path("benchmarks").is_dir() else "bench-results")
     place = out or results / loaded.spec.name
     errors = Console(stderr=True)
+    # A CI job that is cancelled gets SIGTERM: it stops its servers and keeps its results as well.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with make_progress(errors) as progress:
         result = run_gate(
             loaded,

@@ -42,22 +42,23 @@ class Runner:
         started_s = self.clock()
         until_s = started_s + self.spec.budget.max_minutes * 60
         done: list[ScenarioOutcome] = []
+        attempts: list[Attempt] = []
         interrupted = False
-        for number, scenario in enumerate(self.spec.scenarios, 1):
-            self.progress.scenario(scenario.name, number, len(self.spec.scenarios))
-            attempts: list[Attempt] = []
-            try:
+        # All of the loop is inside, so that Ctrl-C between two scenarios loses nothing either.
+        try:
+            for number, scenario in enumerate(self.spec.scenarios, 1):
+                attempts = []
+                self.progress.scenario(scenario.name, number, len(self.spec.scenarios))
                 done.append(self._scenario(scenario, attempts, until_s))
-            except KeyboardInterrupt as stop:
-                interrupted = True
-                if isinstance(stop, Interrupted):
-                    attempts.append(self._judged(scenario, stop.measurement, len(attempts) + 1))
-                if attempts:
-                    done.append(self._outcome(scenario, attempts))
-            result = self._result(done, self.clock() - started_s, interrupted)
-            self.save(result)
-            if interrupted:
-                break
+                self.save(self._result(done, self.clock() - started_s, interrupted))
+        except KeyboardInterrupt as stop:
+            interrupted = True
+            if isinstance(stop, Interrupted):
+                attempts.append(self._judged(scenario, stop.measurement, len(attempts) + 1))
+            if attempts and (not done or done[-1].name != scenario.name):
+                done.append(self._outcome(scenario, attempts))
+        result = self._result(done, self.clock() - started_s, interrupted)
+        self.save(result)
         return result
 
     def _result(self, done: list[ScenarioOutcome], took_s: float, interrupted: bool) -> RunResult:

@@ -94,14 +94,18 @@ def test_chromium_would_have_complained(tmp_path):
     assert "boom" in "".join(Chromium(tmp_path).complaints(page, "--dump-dom"))
 
 
-def test_interrupt_leaves_a_valid_partial_result_and_no_process(bench, tmp_path):
+@pytest.mark.parametrize("end", ["ctrl-c", "terminate"])
+def test_interrupt_leaves_a_valid_partial_result_and_no_process(bench, tmp_path, end):
     process = bench(long_s=300)
     patience_s = time.monotonic() + PATIENCE_S
     assert process.stderr is not None
     while "[2/2]" not in process.stderr.readline():
         assert process.poll() is None and time.monotonic() < patience_s
     group = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    if end == "ctrl-c":
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    else:
+        process.terminate()
     out, errors = process.communicate(timeout=PATIENCE_S)
     result = result_in(tmp_path)
     assert process.returncode == 130, out + errors
