@@ -250,6 +250,29 @@ def bench(context: typer.Context) -> None:
     bench_main(context.args)
 
 
+@app.command(epilog="Example: penstock optimize models/fraud")
+def optimize(
+    folder: Annotated[Path, typer.Argument(help="The model's folder.", metavar="MODEL_FOLDER")],
+    target: Annotated[Literal["cpu"], typer.Option(help="The device to make it for.")] = "cpu",
+    dry_run: Annotated[bool, typer.Option(help="Print what would be tried, and stop.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the fastest version of a model that passes its gates, or none.
+
+    Exit 0: made, or nothing changed; 3: no candidate passes; 4: a measurement did not settle.
+    """
+    try:
+        from optimize.cli import main as optimize_main
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"`penstock optimize` needs the package {error.name}: install the extra with"
+            " `pip install 'penstock[cpu,optimize]'`"
+        ) from error
+    code = optimize_main(folder, target, dry_run, as_json)
+    if code:
+        raise typer.Exit(code)
+
+
 def run() -> int:
     """Run the command of ``sys.argv``; the exit code.
 

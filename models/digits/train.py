@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,15 +81,46 @@ def evaluate(network: MLPClassifier, images: Images, digits: Digits) -> dict[str
     }
 
 
+def parts() -> tuple[Images, Images, Digits, Digits]:
+    """Images to learn from and to be judged by, and the digits on them."""
+    images, digits = load_digits(return_X_y=True)
+    split: tuple[Images, Images, Digits, Digits] = tuple(
+        train_test_split(
+            images.astype(np.float32),
+            digits,
+            test_size=HELD_OUT,
+            random_state=SEED,
+            stratify=digits,
+        )
+    )
+    return split
+
+
+def answers(network: MLPClassifier, inputs: dict[str, Images]) -> dict[str, Any]:
+    """What the graph answers, by scikit-learn itself."""
+    probabilities = network.predict_proba(inputs["image"])
+    return {"probabilities": probabilities, "digit": probabilities.argmax(axis=1)}
+
+
+def fitted() -> dict[str, Any]:
+    """For ``penstock optimize``: the graph with its own outputs, and the original behind it."""
+    seen, _, digits, _ = parts()
+    network = train(seen, digits)
+    return {"onnx": to_onnx(network), "predict": partial(answers, network)}
+
+
+def evaluation() -> tuple[dict[str, Images], Digits]:
+    """For ``penstock optimize``: images that the network was not trained on."""
+    _, unseen, _, digits = parts()
+    return {"image": unseen}, digits
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=FOLDER / "1", help="version folder")
     version: Path = parser.parse_args().output
 
-    images, digits = load_digits(return_X_y=True)
-    seen, unseen, seen_digits, unseen_digits = train_test_split(
-        images.astype(np.float32), digits, test_size=HELD_OUT, random_state=SEED, stratify=digits
-    )
+    seen, unseen, seen_digits, unseen_digits = parts()
     network = train(seen, seen_digits)
     model = to_onnx(network)
     expected = {

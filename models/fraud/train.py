@@ -6,6 +6,7 @@ import argparse
 import sys
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,34 @@ def check(pipeline: Pipeline, threshold: float, model: bytes, table: pd.DataFram
         labels = (scores[clear] >= threshold).astype(np.int64)
         export.verify(model, onnx_inputs(rows[clear]), {"label": labels})
     return largest
+
+
+@lru_cache(maxsize=1)
+def _trained() -> tuple[Pipeline, float, Split]:
+    parts = split(generate(ROWS, SEED))
+    pipeline = train(parts.train)
+    return pipeline, choose_threshold(pipeline, parts.tune, PRECISION), parts
+
+
+def answers(pipeline: Pipeline, threshold: float, table: pd.DataFrame) -> dict[str, Any]:
+    """What the graph answers, by scikit-learn and LightGBM themselves."""
+    scores = probability(pipeline, table)[:, None]
+    return {"probability": scores, "label": (scores >= threshold).astype(np.int64)}
+
+
+def fitted() -> dict[str, Any]:
+    """For ``penstock optimize``: the graph with its own outputs, and the original behind it."""
+    pipeline, threshold, _ = _trained()
+    return {
+        "onnx": to_onnx(pipeline, threshold),
+        "predict": partial(answers, pipeline, threshold),
+    }
+
+
+def evaluation() -> tuple[pd.DataFrame, npt.NDArray[Any]]:
+    """For ``penstock optimize``: the latest transactions, which nothing was fitted or chosen on."""
+    test = _trained()[2].test.reset_index(drop=True)
+    return test[list(FEATURES)], test["is_fraud"].to_numpy().astype(np.int64)
 
 
 def main() -> None:

@@ -194,3 +194,7 @@ class ModelConfig(Settings):
     parameters: dict[str, str] = Field(
         default_factory=dict, description="Handed to the backend as they are."
     )
+    optimize: dict[str, Any] = Field(
+        default_factory=dict,
+        description="How `penstock optimize` makes the next version; read by that command alone.",
+    )

@@ -82,7 +82,7 @@ def _try(entry: ModelEntry, version: VersionEntry, timeout_s: float) -> Finding:
                 load.cancel()
                 raise not_loaded_in_time(source, timeout_s) from None
             signature = prepared.signature
-            Validator(signature, entry.config, prepared.max_batch_rows, utf8=False)
+            Validator(signature, prepared.source.config, prepared.max_batch_rows, utf8=False)
             prepared.backend.close()
     except PenstockError as error:
         return Finding(entry.name, version.number, "UNAVAILABLE", str(error), entry.warnings)

@@ -12,6 +12,7 @@ from serve.repository.artefact import ARTEFACT_NAMES, find_artefact
 from serve.repository.config_pbtxt import CONFIG_PBTXT, TritonModel, read_config_pbtxt
 from serve.repository.entry import BrokenModel, ModelEntry, Repository, VersionEntry
 from serve.repository.files import reason_of, shown
+from serve.repository.manifest import check_files, read_manifest
 from serve.repository.model_yaml import read_model_yaml
 from serve.repository.versions import choose, looks_like_version, version_folders
 
@@ -161,6 +162,10 @@ def _version(number: int, folder: Path, settings: TritonModel) -> VersionEntry:
         artefact, backend = find_artefact(
             folder, settings.config.backend, settings.default_model_filename
         )
+        manifest = read_manifest(folder)
+        if manifest is not None:
+            # The sizes tell a copy that is not finished; contents are read when it is loaded.
+            check_files(folder, manifest, contents=False)
     return VersionEntry(number, folder, artefact, backend)
 
 

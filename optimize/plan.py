@@ -1,0 +1,119 @@
+"""Which candidates there are: the combinations of the steps' alternatives, in order."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from optimize.errors import OptimizeError
+from optimize.steps import STEPS, Step
+
+__all__ = ["DEFAULT_STEPS", "Candidate", "candidates", "parse_stages"]
+
+DEFAULT_STEPS: tuple[Any, ...] = (
+    "clean",
+    {
+        "choose": [
+            "none",
+            {"quantize-dynamic": {"reduce_range": [False, True]}},
+            "quantize-static",
+        ]
+    },
+    {"choose": ["none", "compile"]},
+)
+
+Stage = tuple[Step | None, ...]
+"""Alternatives for one place in the pipeline; None leaves the artefact as it is."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Steps applied to the exported graph one after another, and threads to run it with."""
+
+    steps: tuple[Step, ...]
+    threads: int
+
+    @property
+    def lossy(self) -> bool:
+        """Whether any step changes answers by more than rounding."""
+        return any(step.lossy for step in self.steps)
+
+    @property
+    def artefact_name(self) -> str:
+        """What it is made by, for people."""
+        return " → ".join(["export", *(step.label() for step in self.steps)])
+
+    @property
+    def name(self) -> str:
+        """The same with the threads."""
+        return f"{self.artefact_name}, {self.threads} thread{'s' * (self.threads > 1)}"
+
+
+def parse_stages(steps: Sequence[Any] | None) -> list[Stage]:
+    """The stages of ``optimize.steps``; the default ones if it is None.
+
+    Raises:
+        OptimizeError: no such step, or a parameter is wrong.
+    """
+    stages: list[Stage] = []
+    for entry in DEFAULT_STEPS if steps is None else steps:
+        if isinstance(entry, dict) and list(entry) == ["choose"]:
+            stages.append(tuple(step for item in entry["choose"] for step in _parse(item)))
+        else:
+            stages.append(tuple(_parse(entry)))
+    return stages
+
+
+def candidates(stages: Sequence[Stage], threads: Sequence[int]) -> list[Candidate]:
+    """Every combination, the simplest first: those that lose nothing, with the fewest steps."""
+    found = [
+        Candidate(tuple(step for step in steps if step is not None), count)
+        for steps in itertools.product(*stages)
+        for count in threads
+    ]
+    return sorted(dict.fromkeys(found), key=lambda each: (each.lossy, len(each.steps)))
+
+
+def _parse(entry: Any) -> Iterator[Step | None]:
+    """One step, or several where a parameter is a list of values to try."""
+    name: Any = entry
+    parameters: Any = {}
+    if isinstance(entry, dict) and len(entry) == 1:
+        ((name, parameters),) = entry.items()
+    if name == "none":
+        yield None
+        return
+    if not isinstance(name, str) or name not in STEPS or not isinstance(parameters or {}, dict):
+        raise OptimizeError(
+            step="plan",
+            problem=f"optimize.steps: {str(entry)[:80]!r} is no step",
+            remedy=f"there are: none, choose, {', '.join(sorted(STEPS))}",
+        )
+    kind = STEPS[name]
+    names = list(parameters or {})
+    axes = [_values(kind, key, value) for key, value in (parameters or {}).items()]
+    for values in itertools.product(*axes):
+        try:
+            yield kind.model_validate(dict(zip(names, values, strict=True)))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            field = ".".join(map(str, first["loc"]))
+            raise OptimizeError(
+                step="plan",
+                problem=f"optimize.steps: {name}: {field}: {first['msg']}",
+                remedy=f"its parameters are: {', '.join(kind.model_fields)}",
+            ) from error
+
+
+def _values(kind: type[Step], name: str, value: Any) -> list[Any]:
+    """What to try for a parameter: a list is one value only where the parameter itself is one."""
+    field = kind.model_fields.get(name)
+    takes_list = field is not None and "tuple" in str(field.annotation)
+    if takes_list:
+        nested = isinstance(value, list) and any(isinstance(item, list) for item in value)
+        return value if nested else [value if isinstance(value, list) else [value]]
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,1 @@
+"""How long a candidate takes, measured beside its baseline."""

@@ -1,0 +1,65 @@
+"""A candidate as the server would run it: through ``serve.backends``, on decoded arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from serve.backends.base import BackendSource
+from serve.backends.output_check import check_outputs
+from serve.backends.registry import create_backend
+from serve.config import ModelConfig, Resources
+from serve.tensors import Array, Batch
+
+__all__ = ["ServedModel"]
+
+
+class ServedModel:
+    """One artefact, loaded by its backend with ``threads`` threads; close it after use."""
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        resources = Resources(device="cpu", intra_op_threads=threads)
+        config = ModelConfig(backend="onnxruntime", resources=resources)
+        self._backend = create_backend("onnxruntime")
+        source = BackendSource("candidate", 1, path.parent, path, config)
+        self.signature = self._backend.load(source)
+
+    def __enter__(self) -> ServedModel:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._backend.close()
+
+    def batch(self, arrays: Mapping[str, Array]) -> Batch:
+        """Arrays by input name as the batch that ``run`` takes."""
+        inputs = tuple(arrays[spec.name] for spec in self.signature.inputs)
+        return Batch(inputs, len(inputs[0]))
+
+    def run(self, batch: Batch) -> list[Array]:
+        """One batch, with no check of the outputs: what is timed."""
+        return self._backend.run(batch)
+
+    def answer(self, arrays: Mapping[str, Array], batch_rows: int = 256) -> dict[str, Array]:
+        """The outputs for all rows, run in batches, by name.
+
+        Raises:
+            BackendError: the runtime failed, or an output is not what the signature says.
+        """
+        rows = len(next(iter(arrays.values())))
+        parts = []
+        for start in range(0, rows, batch_rows):
+            piece = {name: array[start : start + batch_rows] for name, array in arrays.items()}
+            batch = self.batch(piece)
+            parts.append(check_outputs(self.signature, self.run(batch), batch.rows))
+        return {
+            spec.name: np.concatenate([part[index] for part in parts])
+            for index, spec in enumerate(self.signature.outputs)
+        }

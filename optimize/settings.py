@@ -1,0 +1,134 @@
+"""``optimize:`` in ``model.yaml``, as frozen groups; the descriptions are the reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from optimize.errors import OptimizeError
+from serve.config.base import Settings
+
+__all__ = ["Data", "Gates", "OptimizeSettings", "Search", "StepLimits", "Target", "parse_settings"]
+
+
+class Data(Settings):
+    """Rows that the original and the candidates are compared on."""
+
+    evaluation: str = Field(
+        description="A .csv, .parquet or .npz file, or `file.py:function` that returns the"
+        " features and the target of rows the model was not trained on."
+    )
+    target: str = Field("target", description="Column (or array) of a file that is the target.")
+
+
+class Target(Settings):
+    """The machine that will serve."""
+
+    device: Literal["cpu"] = Field("cpu", description="What candidates are made for.")
+    threads: tuple[int, ...] = Field((1, 2), description="Threads in one batch to try.")
+    batch_sizes: tuple[int, ...] = Field((1, 8, 64), description="Rows to measure latency at.")
+
+
+class Gates(Settings):
+    """What a candidate must hold to be packaged."""
+
+    atol: float = Field(1e-5, ge=0, description="Largest absolute difference, if not lossy.")
+    rtol: float = Field(1e-4, ge=0, description="Largest relative difference on top of it.")
+    max_flip_rate: float = Field(
+        0.0, ge=0, le=1, description="Share of rows whose class may differ, if not lossy."
+    )
+    boundary_ulps: int = Field(
+        0, ge=0, description="How many FP32 steps a split threshold may move, if not lossy."
+    )
+    batch_atol: float | None = Field(
+        None,
+        ge=0,
+        description="Largest difference of a row alone and in a batch. Default: atol, or for a"
+        " lossy candidate 0.05 of the output's spread.",
+    )
+    max_metric_drop: float = Field(0.005, description="Bound on what each metric may lose.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="That the drop is below the bound.")
+    bootstrap: int = Field(1000, ge=100, description="Resamples behind the bound.")
+    max_latency_ms: float | None = Field(None, gt=0, description="p95 of a batch of `at_batch`.")
+    at_batch: int = Field(1, ge=1, description="Rows at which latency and speed are judged.")
+    min_speedup: float | None = Field(None, gt=0, description="Against the original, at at_batch.")
+    max_size_mb: float | None = Field(None, gt=0, description="Bytes of the artefact.")
+    max_memory_mb: float | None = Field(None, gt=0, description="Memory that loading it takes.")
+    lossy_speedup: float = Field(1.1, ge=1, description="A lossy candidate is this much faster,")
+    lossy_shrink: float = Field(1.5, ge=1, description="or this much smaller, or is rejected.")
+
+
+class Search(Settings):
+    """How long to look."""
+
+    max_trials: int = Field(24, ge=1, description="Most candidates to try.")
+    max_minutes: float = Field(30.0, gt=0, description="No candidate is begun after this time.")
+
+
+class StepLimits(Settings):
+    """What one step may use."""
+
+    minutes: float = Field(10.0, gt=0, description="Time after which a step is ended.")
+    memory_mb: int | None = Field(None, ge=64, description="Default: 80 % of the machine's.")
+
+
+class OptimizeSettings(Settings):
+    """All of ``optimize:``."""
+
+    source: str = Field(
+        description="The trained model: `file.py:function` that returns it, or a file: .onnx,"
+        " .txt (LightGBM), .json or .ubj (XGBoost), .skops, .joblib or .pkl (scikit-learn)."
+    )
+    data: Data = Field(description=Data.__doc__)
+    metric: str | tuple[str, ...] = Field(
+        description="One or several, each gated: a built-in name, or `file.py:function` of"
+        " target and prediction where more is better."
+    )
+    output: str | None = Field(
+        None, description="The output that metrics judge; default: the first floating-point one."
+    )
+    depends: tuple[str, ...] = Field(
+        (), description="Files outside the model's folder that its code uses."
+    )
+    target: Target = Field(default_factory=Target, description=Target.__doc__)
+    steps: tuple[Any, ...] | None = Field(
+        None, description="Steps in order, or `choose:` with alternatives; see docs/optimize.md."
+    )
+    gates: Gates = Field(default_factory=Gates, description=Gates.__doc__)
+    objective: Literal["latency", "throughput", "size"] = Field(
+        "latency", description="What is best among the candidates that pass every gate."
+    )
+    search: Search = Field(default_factory=Search, description=Search.__doc__)
+    limits: StepLimits = Field(default_factory=StepLimits, description=StepLimits.__doc__)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics, however many were named."""
+        return (self.metric,) if isinstance(self.metric, str) else self.metric
+
+
+def parse_settings(data: dict[str, Any], path: Path) -> OptimizeSettings:
+    """The settings, or what is wrong with them.
+
+    Raises:
+        OptimizeError: a field is missing, unknown or wrong.
+    """
+    if not data:
+        raise OptimizeError(
+            step="settings",
+            problem=f"{path} has no `optimize:`",
+            remedy="add optimize.source, optimize.data.evaluation and optimize.metric;"
+            " docs/optimize.md has examples",
+        )
+    try:
+        return OptimizeSettings.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(["optimize", *map(str, first["loc"])])
+        raise OptimizeError(
+            step="settings",
+            problem=f"{path}: {field}: {first['msg']}",
+            remedy="docs/optimize.md lists every field",
+        ) from error

@@ -1,0 +1,1 @@
+"""The user's trained model and data, and how they look to the server."""

@@ -1,0 +1,123 @@
+"""Loading what ``optimize:`` points to: a trained model, rows to judge it by, and metrics.
+
+All of it is the user's own code and files, and is run with the user's rights, as training was.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from optimize.errors import OptimizeError
+
+__all__ = ["function_at", "load_data", "load_model", "on_path"]
+
+
+def on_path(folder: Path) -> None:
+    """Let the model's own modules be imported, as its training script could."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def function_at(folder: Path, reference: str, step: str) -> Callable[..., Any]:
+    """The function that ``file.py:function`` names.
+
+    Raises:
+        OptimizeError: there is no such file or function, or importing the file fails.
+    """
+    file_name, _, name = reference.partition(":")
+    path = folder / file_name
+    on_path(path.parent)
+    module = sys.modules.get(path.stem)
+    if module is None or getattr(module, "__file__", None) != str(path):
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        if spec is None or spec.loader is None or not path.is_file():
+            raise _wrong(step, f"there is no file {path}", f"name it relative to {folder}")
+        module = importlib.util.module_from_spec(spec)
+        # By its own name, so that what it defines can be pickled to the next step.
+        sys.modules[path.stem] = module
+        spec.loader.exec_module(module)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise _wrong(step, f"{path} has no function {name!r}", "name one as `file.py:function`")
+    return function  # type: ignore[no-any-return]
+
+
+def load_model(folder: Path, reference: str) -> Any:
+    """The trained model: an estimator, a booster, ONNX bytes, or a mapping (docs/optimize.md)."""
+    if ".py:" in reference:
+        return function_at(folder, reference, "source")()
+    path = folder / reference
+    if not path.is_file():
+        raise _wrong("source", f"there is no file {path}", f"name it relative to {folder}")
+    suffix = path.suffix.lower()
+    if suffix == ".onnx":
+        return path.read_bytes()
+    if suffix == ".txt":
+        import lightgbm
+
+        return lightgbm.Booster(model_file=path)
+    if suffix in (".json", ".ubj"):
+        import xgboost
+
+        booster = xgboost.Booster()
+        booster.load_model(path)
+        return booster
+    if suffix == ".skops":
+        import skops.io
+
+        return skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))
+    if suffix == ".joblib":
+        import joblib
+
+        return joblib.load(path)
+    if suffix in (".pkl", ".pickle"):
+        return pickle.loads(path.read_bytes())  # noqa: S301 - the user's own model
+    raise _wrong("source", f"{path.name} is no known kind of model", "see optimize.source")
+
+
+def load_data(folder: Path, reference: str, target: str) -> tuple[Any, Any]:
+    """Features (a DataFrame, an array or a mapping of arrays) and the target, of equal length."""
+    if ".py:" in reference:
+        made = function_at(folder, reference, "source")()
+        if not isinstance(made, tuple) or len(made) != 2:
+            raise _wrong("source", f"{reference} returned no pair", "return features and target")
+        return made[0], np.asarray(made[1])
+    path = folder / reference
+    if not path.is_file():
+        raise _wrong("source", f"there is no file {path}", f"name it relative to {folder}")
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        return _without(arrays, target, path)
+    import pandas
+
+    if path.suffix == ".csv":
+        # Only an empty field is a gap: words such as "NA" are values of somebody's column.
+        table = pandas.read_csv(path, keep_default_na=False, na_values=[""])
+    elif path.suffix == ".parquet":
+        table = pandas.read_parquet(path)
+    else:
+        raise _wrong("source", f"{path.name} is no known kind of data", "see optimize.data")
+    return _without(table, target, path)
+
+
+def _without(table: Any, target: str, path: Path) -> tuple[Any, Any]:
+    if target not in table:
+        raise _wrong(
+            "source", f"{path} has no column {target!r}", "set optimize.data.target to its name"
+        )
+    values = np.asarray(table[target])
+    if isinstance(table, Mapping):
+        return {name: array for name, array in table.items() if name != target}, values
+    return table.drop(columns=[target]), values
+
+
+def _wrong(step: str, problem: str, remedy: str) -> OptimizeError:
+    return OptimizeError(step=step, problem=problem, remedy=remedy)

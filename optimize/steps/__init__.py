@@ -1,0 +1,17 @@
+"""The steps a candidate is made by: a file each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from optimize.steps.base import Step
+from optimize.steps.clean import Clean
+from optimize.steps.optimise_graph import Compile
+from optimize.steps.quantize import QuantizeDynamic, QuantizeStatic
+
+__all__ = ["STEPS", "Clean", "Compile", "QuantizeDynamic", "QuantizeStatic", "Step"]
+
+STEPS: Mapping[str, type[Step]] = {
+    step.kind: step for step in (Clean, QuantizeDynamic, QuantizeStatic, Compile)
+}
+"""By the name they have in ``optimize.steps``."""

@@ -1,0 +1,251 @@
+"""What the steps' processes do, by the name in ``task.json``; results are files in ``output``."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from optimize.errors import OptimizeError
+from optimize.rows import Input
+from optimize.settings import Gates
+from optimize.steps import STEPS
+from optimize.steps.base import MODEL, Context, op_counts
+from serve.repository.golden import read_golden, write_golden
+from serve.tensors import Array
+
+__all__ = ["TASKS", "Task"]
+
+Task = Callable[[dict[str, Any], Path], None]
+
+TRIED_ROWS = 512
+"""Real rows from which edge rows are made, and that speed is measured on."""
+EVALUATION, EDGES, SIGNATURE = "evaluation.npz", "edges.npz", "signature.json"
+
+
+def source(task: dict[str, Any], output: Path) -> None:
+    """Load the trained model and the rows; kept in the cache for the steps that ask it."""
+    from optimize.source.load import load_data, load_model
+
+    folder = Path(task["folder"])
+    model = load_model(folder, task["source"])
+    features, target = load_data(folder, task["evaluation"], task["target"])
+    if len(target) == 0:
+        raise OptimizeError(
+            step="source", problem="the evaluation set is empty", remedy="give it rows"
+        )
+    (output / "source.pkl").write_bytes(pickle.dumps((model, features, target)))
+
+
+def export(task: dict[str, Any], output: Path) -> None:
+    """The trained model as one graph, with its preprocessing."""
+    from optimize.convert.trained import convert
+    from optimize.source.original import own_graph
+    from optimize.source.table import inputs_of
+
+    model, features, _ = _loaded(task)
+    graph = own_graph(model)
+    if graph is None:
+        graph = convert(model, inputs_of(model, features))
+    (output / MODEL).write_bytes(graph)
+    _describe(output)
+
+
+def reference(task: dict[str, Any], output: Path) -> None:
+    """What the original answers to the evaluation rows and to edge rows."""
+    from optimize.source.reference import make_reference
+
+    model, features, target = _loaded(task)
+    made = make_reference(
+        model,
+        features,
+        target,
+        Path(task["export"]) / MODEL,
+        task["defaults"],
+        {name: tuple(ends) for name, ends in task["ranges"].items()},
+        task["boundary_ulps"],
+    )
+    write_golden(output / EVALUATION, made.inputs, made.answers)
+    write_golden(output / EDGES, made.edges, made.edge_answers)
+    np.save(output / "target.npy", made.target, allow_pickle=False)
+    document = {
+        "inputs": [spec.as_json() for spec in made.signature],
+        "labels": made.edge_labels,
+        "groups": made.groups,
+        "refused": made.refused,
+    }
+    (output / SIGNATURE).write_text(json.dumps(document, indent=1))
+
+
+def step(task: dict[str, Any], output: Path) -> None:
+    """One step of the pipeline."""
+    inputs, _ = read_golden(Path(task["reference"]) / EVALUATION)
+    made = STEPS[task["kind"]].model_validate(task["parameters"])
+    made.run(Path(task["artefact"]) / MODEL, output / MODEL, Context(inputs))
+    _describe(output)
+
+
+def verify(task: dict[str, Any], output: Path) -> None:
+    """Ask a candidate everything that the original was asked."""
+    from optimize.source.load import function_at
+    from optimize.verify.check import Question
+    from optimize.verify.check import verify as ask
+
+    folder = Path(task["reference"])
+    document = json.loads((folder / SIGNATURE).read_text())
+    inputs, answers = read_golden(folder / EVALUATION)
+    edges, edge_answers = read_golden(folder / EDGES)
+    custom = {
+        name: function_at(Path(task["folder"]), name, "verify")
+        for name in task["metrics"]
+        if ".py:" in name
+    }
+    question = Question(
+        inputs,
+        answers,
+        np.load(folder / "target.npy", allow_pickle=False),
+        edges,
+        edge_answers,
+        document["labels"],
+        document["groups"],
+        _judged(task["output"], answers),
+        task["metrics"],
+        custom,
+    )
+    limits = Gates.model_validate(task["gates"])
+    found = ask(Path(task["artefact"]) / MODEL, task["lossy"], question, limits)
+    result = {
+        "gates": [gate.as_json() for gate in found.gates],
+        "metrics": found.metrics,
+        "errors": found.errors,
+    }
+    (output / "result.json").write_text(json.dumps(result, default=str))
+
+
+def profile(task: dict[str, Any], output: Path) -> None:
+    """Measure a candidate beside the export and the original."""
+    from optimize.profile.candidate import profile_candidate
+
+    inputs, _ = read_golden(Path(task["reference"]) / EVALUATION)
+    few = {name: array[: max(TRIED_ROWS, *task["batch_sizes"])] for name, array in inputs.items()}
+    found = profile_candidate(
+        Path(task["artefact"]) / MODEL,
+        task["threads"],
+        Path(task["export"]) / MODEL,
+        few,
+        task["batch_sizes"],
+        _OriginalCalls(task),
+    )
+    (output / "result.json").write_text(json.dumps(found))
+
+
+def package(task: dict[str, Any], output: Path) -> None:
+    """Golden samples and reference statistics of the chosen candidate."""
+    from optimize.drift import reference_statistics
+    from optimize.session import ServedModel
+
+    inputs, _ = read_golden(Path(task["reference"]) / EVALUATION)
+    edges, _ = read_golden(Path(task["reference"]) / EDGES)
+    document = json.loads((Path(task["reference"]) / SIGNATURE).read_text())
+    with ServedModel(Path(task["artefact"]) / MODEL, task["threads"]) as model:
+        answers = model.answer(inputs)
+        samples = _samples(inputs, edges)
+        golden = model.answer(samples, batch_rows=len(next(iter(samples.values()))))
+        outputs = [
+            {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
+            for spec in model.signature.outputs
+        ]
+    write_golden(output / "golden.npz", samples, golden)
+    specs = [
+        Input(each["name"], each["datatype"], tuple(each["shape"]), each["missing"])
+        for each in document["inputs"]
+    ]
+    statistics = reference_statistics(specs, inputs, answers)
+    (output / "drift.json").write_text(json.dumps(statistics, indent=1))
+    (output / "outputs.json").write_text(json.dumps(outputs))
+
+
+def replay(task: dict[str, Any], output: Path) -> None:
+    """Load a finished package as the server will, and ask its golden samples again."""
+    from optimize.replay import replay_package
+
+    replay_package(Path(task["package"]))
+    (output / "result.json").write_text("{}")
+
+
+class _OriginalCalls:
+    """Calls of the original on its own table, which is made before the clock runs."""
+
+    def __init__(self, task: Mapping[str, Any]) -> None:
+        from optimize.source.original import Original
+        from optimize.source.reference import served_inputs
+        from optimize.source.table import rows_of, table_of
+
+        model, features, _ = _loaded(task)
+        specs = served_inputs(model, features, Path(task["export"]) / MODEL, task["defaults"])
+        self._original = Original(model, specs, features)
+        self._table = None
+        if isinstance(model, bytes):
+            self._rows = rows_of(features, specs)
+        else:
+            self._table = table_of(rows_of(features, specs), specs, features)
+
+    def calls(self, rows: int) -> Callable[[], object]:
+        """A call with the first rows."""
+        if self._table is None:
+            few = self._rows.take(slice(0, rows))
+            return lambda: self._original.answer(few)
+        if isinstance(self._table, Mapping):
+            table: Any = {name: array[:rows] for name, array in self._table.items()}
+        else:
+            table = self._table[:rows]
+        return lambda: self._original.answer_table(table)
+
+
+def _samples(inputs: Mapping[str, Array], edges: Mapping[str, Array]) -> dict[str, Array]:
+    """Thirty-two real rows and up to thirty-two edge rows."""
+    return {
+        name: np.concatenate([array[:32], edges[name][:32]]) if edges else array[:32]
+        for name, array in inputs.items()
+    }
+
+
+def _judged(output: str | None, answers: Mapping[str, Array]) -> str:
+    """The output that the metrics judge."""
+    if output is not None and output not in answers:
+        raise OptimizeError(
+            step="verify",
+            problem=f"optimize.output: there is no output {output!r}",
+            remedy=f"the outputs are: {', '.join(answers)}",
+        )
+    floats = [name for name, array in answers.items() if array.dtype.kind == "f"]
+    return output or (floats or list(answers))[0]
+
+
+def _loaded(task: Mapping[str, Any]) -> tuple[Any, Any, Array]:
+    from optimize.source.load import function_at, on_path
+
+    folder = Path(task["folder"])
+    on_path(folder)
+    for reference in task["references"]:  # the modules that the pickle names
+        if ".py:" in reference:
+            function_at(folder, reference, "source")
+    # The cache's own file, written by the step before this one.
+    loaded: tuple[Any, Any, Array] = pickle.loads(  # noqa: S301
+        (Path(task["source_result"]) / "source.pkl").read_bytes()
+    )
+    return loaded
+
+
+def _describe(output: Path) -> None:
+    (output / "ops.json").write_text(json.dumps(op_counts(output / MODEL)))
+
+
+TASKS: dict[str, Task] = {
+    each.__name__: each
+    for each in (source, export, reference, step, verify, profile, package, replay)
+}

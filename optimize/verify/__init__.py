@@ -1,0 +1,1 @@
+"""Does a candidate answer as the original does?"""

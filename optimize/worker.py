@@ -1,0 +1,42 @@
+"""The process of one step: ``python -m optimize.worker TASK.json OUTPUT_FOLDER``."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import traceback
+from pathlib import Path
+
+from optimize.errors import OptimizeError
+
+__all__ = ["main"]
+
+
+def main(task_file: Path, output: Path) -> int:
+    """Do the task; what is wrong goes to ``error.json`` in the output folder."""
+    task = json.loads(task_file.read_text())
+    limit = int(task["memory_mb"]) * 2**20
+    # What the process has itself, not what it maps: runtimes reserve far more than they use.
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    output.mkdir(parents=True, exist_ok=True)
+    try:
+        from optimize.tasks import TASKS
+
+        TASKS[task["task"]](task, output)
+    except BaseException as error:  # noqa: BLE001 - told to the process that started this one
+        traceback.print_exc()
+        details = {
+            "step": getattr(error, "step", "") if isinstance(error, OptimizeError) else "",
+            "problem": getattr(error, "problem", "")
+            or f"{type(error).__name__}: {' '.join(str(error).split())[:400]}",
+            "remedy": getattr(error, "remedy", ""),
+            "errno": getattr(error, "errno", None),
+        }
+        (output / "error.json").write_text(json.dumps(details))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
