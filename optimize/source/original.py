@@ -99,6 +99,10 @@ def classes_of(model: Any) -> list[Any] | None:
 
 
 def _matrix(table: Any) -> Any:
+    """The one matrix that a booster takes."""
+    if isinstance(table, Mapping):
+        (matrix,) = table.values()
+        return matrix
     return table if isinstance(table, np.ndarray) else table.to_numpy(np.float32)
 
 

@@ -100,6 +100,8 @@ class QuantizeStatic(Step):
                 per_channel=self.per_channel,
                 calibrate_method=methods[self.method],
                 nodes_to_exclude=_kept(prepared, self.keep),
+                # The runtime's own adjustment fails on weights with a scale for each channel.
+                extra_options={"QDQDisableWeightAdjustForInt32Bias": True},
             )
 
 

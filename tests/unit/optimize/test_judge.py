@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from typing import Any
+
+from optimize.gates import Gate
+from optimize.judge import Trial, best, speed_gates
+from optimize.plan import Candidate
+from optimize.settings import Gates
+from optimize.steps import Clean, QuantizeDynamic
+
+
+def trial(speedup: float, *, lossy: bool = False, stable: bool = True, size: int = 100) -> Trial:
+    row: dict[str, Any] = {
+        "batch": 1,
+        "speedup": speedup,
+        "stable": stable,
+        "p95_ns": 1e6,
+        "baseline_p50_ns": 1e6,
+    }
+    step = QuantizeDynamic() if lossy else Clean()
+    profile = {"rows": [row], "size_bytes": size, "memory_bytes": 0}
+    return Trial(Candidate((step,), 1), [Gate("parity", "pass")], profile=profile)
+
+
+def verdicts(one: Trial, **limits: float) -> list[str]:
+    return [gate.verdict for gate in speed_gates(one, 100, Gates.model_validate(limits))]
+
+
+def test_a_lossy_candidate_must_be_faster_or_smaller() -> None:
+    assert verdicts(trial(1.05, lossy=True)) == ["fail"]
+    assert verdicts(trial(1.2, lossy=True)) == ["pass"]
+    assert verdicts(trial(0.9, lossy=True, size=60)) == ["pass"]
+    assert verdicts(trial(0.9)) == []
+
+
+def test_a_limit_on_what_did_not_settle_is_inconclusive() -> None:
+    assert verdicts(trial(9, stable=False), max_latency_ms=5) == ["inconclusive"]
+    assert verdicts(trial(9, stable=False), min_speedup=2) == ["inconclusive"]
+    assert verdicts(trial(9, stable=False), max_size_mb=1) == ["pass"]
+
+
+def test_best_takes_the_simpler_of_two_that_are_alike() -> None:
+    first, second = trial(2.0), trial(2.02)
+    assert best([first, second], "latency", 1) is first
+    third = trial(2.5)
+    assert best([first, second, third], "latency", 1) is third
+
+
+def test_best_is_nobody_when_none_passes() -> None:
+    failed = trial(9)
+    failed.gates.append(Gate("parity", "fail"))
+    assert best([failed], "latency", 1) is None
