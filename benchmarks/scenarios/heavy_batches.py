@@ -18,13 +18,15 @@ from benchmarks.context import Context
 from benchmarks.machine import cores
 from benchmarks.measure import interleave
 from benchmarks.measurement import Measurement
-from benchmarks.models import HEAVY, HEAVY_FEATURES
+from benchmarks.models import HEAVY, HEAVY_FEATURES, SLO_MS
 from benchmarks.payloads import binary_rows
 from benchmarks.scenarios.rounds import RoundParams, Seen, error_rate, loader
 from benchmarks.session import SessionLoop, session_loop
 from benchmarks.summary import medians, ratio
 
 NAME = "heavy_batches"
+SLO_SHARE = 0.4
+"""Of the latency that is promised, what the rows under way may take all together."""
 BATCH_SIZES = (16, 32, 64, 128, 256)
 METRICS = {
     "rows_ratio": "Median of rows a second, served / plain loop.",
@@ -37,6 +39,7 @@ METRICS = {
     "error_rate": "Part of all requests that failed.",
     "loop.rows_per_s": "Rows a second of the plain loop, median.",
     "loop.best_rows": "The batch size that suits the model best.",
+    "connections": "Callers at once.",
 }
 
 
@@ -44,7 +47,9 @@ class Params(RoundParams, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """What is asked for at once."""
 
     rows: Annotated[int, Meta(ge=1, description="Rows a request.")] = 32
-    connections: Annotated[int, Meta(ge=1, description="Callers at once.")] = 12
+    connections: Annotated[
+        int, Meta(ge=0, description="Callers at once; 0: as many as the SLO has room for.")
+    ] = 0
 
 
 def run(context: Context, params: Params) -> Measurement:
@@ -60,11 +65,12 @@ def run(context: Context, params: Params) -> Measurement:
         ask(server.process, payload)
         attempt.say("looking for the best batch size of the plain loop")
         best_rows = loop.best_rows(BATCH_SIZES, duration_s=min(0.5, params.round_s / 4))
-        what = f"{params.connections} connections of {params.rows} rows"
+        connections = params.connections or _callers(loop, best_rows, params)
+        what = f"{connections} connections of {params.rows} rows"
         taken = interleave(
             {
                 "loop": _looper(loop, best_rows, params.round_s),
-                "server": loader(attempt, params, server, payload, params.connections, what),
+                "server": loader(attempt, params, server, payload, connections, what),
             },
             params.rounds,
         )
@@ -81,8 +87,19 @@ def run(context: Context, params: Params) -> Measurement:
                 "error_rate": error_rate(served),
                 "loop.rows_per_s": medians(plain)["rows_per_s"],
                 "loop.best_rows": best_rows,
+                "connections": connections,
             }
         )
+
+
+def _callers(loop: SessionLoop, best_rows: int, params: Params) -> int:
+    """So many that the runtime always has work, and none of it waits beyond the SLO.
+
+    More would be refused, and since callers in a closed loop come back at once, what would be
+    measured is how fast they are refused.
+    """
+    rows_per_s = loop.measure(best_rows, min(0.5, params.round_s / 4)).rows_per_s
+    return max(2, int(rows_per_s * SLO_MS / 1e3 * SLO_SHARE / params.rows))
 
 
 def _looper(loop: SessionLoop, rows: int, duration_s: float) -> Callable[[], Seen]:
