@@ -98,7 +98,10 @@ def _absolute(blank: Finding, gate: Gate, measured: Measurement) -> Finding:
 
 
 def _distance(value: float, limit: float) -> str:
-    return f"{abs(value / limit - 1):.1%}" if limit else f"{abs(value):.3g}"
+    if not limit:
+        return f"{abs(value):.3g}"
+    part = abs(value / limit - 1)
+    return f"{part:.1%}" if part >= 0.001 else "less than 0.1%"
 
 
 def _early_stopping(blank: Finding, gate: Gate, measured: Measurement) -> Finding:

@@ -88,7 +88,7 @@ def _why(outcome: ScenarioOutcome) -> list[str]:
 def _with_value(found: Finding) -> str:
     if found.is_relative or math.isnan(found.value):
         return found.reason
-    return f"{figure(found.value)}, {found.reason}"
+    return f"{measured(found)[0]}, {found.reason}"
 
 
 def figure(value: float) -> str:
@@ -103,7 +103,10 @@ def figure(value: float) -> str:
 def measured(found: Finding) -> tuple[str, str]:
     """The measured value, and its interval where it has one."""
     if not found.is_relative:
-        return figure(found.value), ""
+        shown = figure(found.value)
+        if found.value != found.limit and shown == figure(found.limit):
+            shown = f"{found.value:.6g}"  # so close that three digits hide the difference
+        return shown, ""
     if math.isnan(found.value):
         return "–", ""
     return f"{found.value:.3f} ×", f"{found.low:.3f} – {found.high:.3f}"

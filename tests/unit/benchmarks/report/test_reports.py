@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from benchmarks.gates.findings import Finding
 from benchmarks.gates.verdict import Verdict
 from benchmarks.report import digest, folder, junit, page, terminal, words
 from tests.support.results import example
@@ -84,6 +85,10 @@ def test_reasons_name_gate_value_and_distance(failed):
 )
 def test_figures_are_short(value, text):
     assert words.figure(value) == text
+
+
+def test_value_just_beyond_its_limit_is_not_shown_as_equal_to_it():
+    assert words.measured(Finding(metric="x", text="", limit=1.0, value=1.0004))[0] == "1.0004"
 
 
 def test_digest_has_a_row_for_each_gate(failed):
