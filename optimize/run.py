@@ -324,7 +324,14 @@ def _publish(
             run_step(run.cache, key, "replay", task, run.settings.limits)
             run.cache.drop(key)
 
-    version = publish(run.folder, what, report, replay, run.settings.gates)
+    try:
+        version = publish(run.folder, what, report, replay, run.settings.gates)
+    except OSError as error:
+        raise OptimizeError(
+            step="package",
+            problem=f"the next version cannot be written: {error.strerror or error}",
+            remedy=f"make room in {run.folder}, writable, and run again: finished steps are kept",
+        ) from error
     _write_report(report_folder, report)
     return Outcome(0, version, report, version / "report")
 

@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that it runs 
 
 from models import export
 from models.fraud.generate import CATEGORIES, FEATURES, NUMBERS, generate
+from optimize.convert.thresholds import lightgbm_thresholds, round_thresholds_down
 
 FOLDER = Path(__file__).resolve().parent
 ROWS = 200_000
@@ -151,7 +152,8 @@ def to_onnx(pipeline: Pipeline, threshold: float) -> bytes:
         options={LGBMClassifier: {"zipmap": False}, StandardScaler: {"div": "div"}},
         target_opset={"": export.OPSET, "ai.onnx.ml": export.ML_OPSET},
     )
-    _round_thresholds_down(model, pipeline["classify"])
+    # The converter rounds to the nearest FP32, which may be above the threshold it stands for.
+    round_thresholds_down(model, lightgbm_thresholds(pipeline["classify"].booster_))
     node = onnx.helper.make_node
     tail = [
         node("Gather", ["of_each_class", "fraud_column"], ["probability"], axis=1),
@@ -167,28 +169,6 @@ def to_onnx(pipeline: Pipeline, threshold: float) -> bytes:
         "label": (onnx.TensorProto.INT64, (1,)),
     }
     return export.finish(model, tail, constants, outputs)
-
-
-def _round_thresholds_down(model: onnx.ModelProto, trees: LGBMClassifier) -> None:
-    """Make ``x <= threshold`` mean in FP32 what it means in FP64, for every FP32 ``x``.
-
-    The converter rounds to the nearest FP32, which may be the value just above the threshold, and
-    then that value goes the wrong way.
-    """
-    splits = trees.booster_.trees_to_dataframe().dropna(subset=["split_feature"])
-    exact = splits["threshold"].to_numpy(dtype=np.float64)
-    nearest = exact.astype(np.float32)
-    below = np.where(nearest > exact, np.nextafter(nearest, np.float32(-np.inf)), nearest)
-    columns = splits["split_feature"].str.removeprefix("Column_").astype(int)
-    rounded = dict(zip(zip(columns, nearest.tolist(), strict=True), below.tolist(), strict=True))
-
-    ensemble = next(node for node in model.graph.node if node.op_type == "TreeEnsembleClassifier")
-    attributes = {attribute.name: attribute for attribute in ensemble.attribute}
-    values = attributes["nodes_values"].floats
-    modes, features = attributes["nodes_modes"].strings, attributes["nodes_featureids"].ints
-    for index, (mode, feature) in enumerate(zip(modes, features, strict=True)):
-        if mode != b"LEAF":
-            values[index] = rounded[feature, values[index]]
 
 
 def onnx_inputs(table: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:

@@ -19,7 +19,7 @@ STYLE = """
 --rule:#323842;--good:#4ade80;--bad:#f87171;--open:#fbbf24;--a:#60a5fa;--b:#fbbf24;--c:#34d399;
 --d:#c084fc;--e:#f87171;--f:#22d3ee}}
 @media print{:root{--ink:#000;--paper:#fff;--soft:#444;--rule:#bbb;--good:#14532d;--bad:#7f1d1d;
---open:#713f12}details{display:block}section{break-inside:avoid}}
+--open:#713f12}svg{min-width:0}section{break-inside:avoid}}
 *{box-sizing:border-box}body{margin:0 auto;max-width:60rem;padding:1rem;color:var(--ink);
 background:var(--paper);font:16px/1.5 system-ui,sans-serif}h1{font-size:1.5rem}
 h2{font-size:1.15rem;margin-top:2rem}p.soft,.legend{color:var(--soft)}
@@ -28,7 +28,7 @@ th,td{text-align:left;padding:.35rem .5rem;border-bottom:1px solid var(--rule);v
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .pass{color:var(--good);fill:var(--good)}.fail,.skipped{color:var(--bad);fill:var(--bad)}
 .inconclusive{color:var(--open);fill:var(--open)}.chosen{font-weight:600}
-svg{width:100%;height:auto;font:12px system-ui,sans-serif}svg text{fill:var(--soft)}
+svg{width:100%;min-width:32rem;height:auto;font:12px system-ui,sans-serif}svg text{fill:var(--soft)}
 svg g line{stroke:var(--rule)}svg circle.pick{fill:var(--good);stroke:var(--ink);stroke-width:2}
 svg polyline{fill:none;stroke-width:2}.bar{fill:var(--a)}
 .line0{stroke:var(--a);fill:var(--a)}.line1{stroke:var(--b);fill:var(--b)}

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 __all__ = ["Point", "bars", "lines", "scatter"]
 
 WIDTH, HEIGHT = 640, 320
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 16, 44
+LEFT, RIGHT, TOP, BOTTOM = 64, 28, 16, 44
 
 Point = tuple[float, float, str, str]
 """x, y, CSS class and what it is."""
@@ -20,7 +20,7 @@ class _Axis:
         self._log = log
         found = [math.log10(value) if log else value for value in values] or [0.0]
         self._least, self._most = min(found), max(found)
-        margin = (self._most - self._least) * 0.08 or abs(self._most) * 0.1 or 0.5
+        margin = (self._most - self._least) * 0.08 or abs(self._most) * 0.01 or 0.05
         self._least, self._most = self._least - margin, self._most + margin
         self._low, self._high = low, high
 
@@ -115,4 +115,5 @@ def _x_title(title: str) -> str:
 
 
 def _svg(inner: str) -> str:
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{inner}</svg>'
+    svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{inner}</svg>'
+    return f'<div class="wide">{svg}</div>'

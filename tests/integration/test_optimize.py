@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,3 +154,25 @@ def test_dry_run_lists_the_candidates_and_makes_nothing(
     assert main(tmp_path, "cpu", dry_run=True, as_json=False) == 0
     assert "export → clean → quantize-dynamic, 1 thread" in capsys.readouterr().out
     assert not (tmp_path / ".optimize").exists()
+
+
+def test_ctrl_c_keeps_finished_steps_and_leaves_no_version(tmp_path: Path) -> None:
+    network(tmp_path)
+    settle(tmp_path, example("network"))
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from serve.cli import main; main()",
+        "optimize",
+        str(tmp_path),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "source" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130, rest
+    assert "finished steps are kept" in rest
+    assert not list(tmp_path.glob("[0-9]*"))
+    kept = list((tmp_path / ".optimize" / "cache").glob("[!.]*"))
+    assert kept
