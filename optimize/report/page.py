@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,18 @@ code{font-size:.85em;overflow-wrap:anywhere}
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     """Write ``index.html`` and ``results.json``."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(report, indent=1, default=str) + "\n")
+    text = json.dumps(_plain(report), indent=1, default=str, allow_nan=False)
+    (folder / "results.json").write_text(text + "\n")
     (folder / "index.html").write_text(render(report))
+
+
+def _plain(value: Any) -> Any:
+    """The same without NaN and infinities, for which JSON has no numbers."""
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def render(report: Mapping[str, Any]) -> str:

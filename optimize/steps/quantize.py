@@ -112,11 +112,16 @@ def _no_weights(ops: dict[str, int]) -> str:
 
 
 def _prepared(source: Path, folder: Path) -> Path:
-    """The graph with its shapes inferred, and Gemm as the MatMul that quantisers know."""
+    """The graph with its shapes inferred, and a name for every node, by which it can be kept."""
+    import onnx
     from onnxruntime.quantization import shape_inference
 
     target = folder / "prepared.onnx"
     shape_inference.quant_pre_process(str(source), str(target), skip_symbolic_shape=True)
+    model = onnx.load(target)
+    for index, node in enumerate(model.graph.node):
+        node.name = node.name or f"{node.op_type}_{index}"
+    onnx.save(model, target)
     return target
 
 
