@@ -102,3 +102,12 @@ def test_release_proves_the_headline_with_thirty_thousand_requests():
             "error_rate ≤ 0",
             "requests ≥ 30,000",
         }
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_shipped_rounds_are_not_mostly_warm_up(name):
+    spec = load(name).spec
+    for scenario in spec.scenarios:
+        if scenario.kind == "ab_cpu":
+            assert scenario.params["warmup_s"] < scenario.params["round_s"] / 2
+            assert scenario.params["rounds"] >= 24
