@@ -44,7 +44,7 @@ def run_step(cache: Cache, key: str, name: str, task: dict[str, Any], limits: St
         task_file = cache.folder / key / "task.json"
         root = Path(__file__).resolve().parents[1]
         command = [sys.executable, "-m", "optimize.worker"]
-        again = shlex.join([*command, str(task_file), "again"])
+        again = shlex.join([*command, str(task_file), str(task_file.parent / "again")])
         (work / "reproduce.sh").write_text(f"#!/bin/sh\ncd {shlex.quote(str(root))} && {again}\n")
         with open(work / "log.txt", "wb") as log:
             code = _wait(name, [*command, str(work / "task.json"), str(work)], log, limits, root)

@@ -147,7 +147,8 @@ def _kept(path: Path, keep: tuple[str, ...]) -> list[str]:
                 remedy=f"the layers are: {', '.join(nodes[:12])}",
             )
         kept += found
-    return kept
+    # The quantiser splits a Gemm first, and asks for the names of its parts.
+    return kept + [f"{name}_MatMul" for name in kept]
 
 
 def _reader(inputs: dict[str, Any], samples: int) -> Any:
