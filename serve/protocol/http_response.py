@@ -116,6 +116,10 @@ def encode_binary_rows(
     response: InferResponse, shares: Sequence[tuple[int, str]]
 ) -> list[tuple[int, bytes]]:
     """The same for requests that want every output as binary: bytes of JSON, and the body."""
+    if len(shares) > 1 and shares.count(_ONE_ROW) == len(shares):
+        bodies = _binary_single_rows(response, len(shares))
+        if bodies is not None:
+            return bodies
     bodies = []
     start = 0
     for rows, request_id in shares:
@@ -135,6 +139,24 @@ def encode_binary_rows(
         parts[0] = json
         bodies.append((len(json), b"".join(parts)))
     return bodies
+
+
+def _binary_single_rows(response: InferResponse, count: int) -> list[tuple[int, bytes]] | None:
+    """Bodies of requests of one row each; None if their rows may differ in size."""
+    columns, sizes = [], []
+    for output in response.outputs:
+        if output.datatype == "BYTES":
+            return None
+        data = bytes(bytes_from_array(output.array, output.datatype))
+        size = len(data) // count
+        columns.append([data[start : start + size] for start in range(0, len(data), size or 1)])
+        sizes.append((output.name, output.datatype, (1, *output.array.shape[1:]), size))
+        if not size:
+            return None
+    opening, ending = _binary_json(response.model_name, response.model_version, tuple(sizes))
+    json = opening + ending
+    json_bytes = len(json)
+    return [(json_bytes, json + b"".join(row)) for row in zip(*columns, strict=True)]
 
 
 @lru_cache(maxsize=1024)

@@ -17,7 +17,7 @@ from serve.errors import InvalidRequest, PenstockError
 from serve.protocol.binary_data import array_from_bytes
 from serve.protocol.http_request import Body, decode, from_message
 from serve.protocol.json_data import array_from_json
-from serve.protocol.json_message import RequestMessage, parse_request
+from serve.protocol.json_message import RequestMessage, parse_request, parse_small
 from serve.tensors import InferRequest, RequestBlock, Tensor
 
 __all__ = ["Turn", "decode_binary_turn", "decode_turn"]
@@ -79,11 +79,15 @@ def _parse_each(
     indexes, messages = [], []
     for index, body in enumerate(bodies):
         try:
-            messages.append(parse_request(body))
-        except PenstockError as error:
-            others.append((index, error))
-        else:
-            indexes.append(index)
+            message = parse_small(body)
+        except Exception:  # noqa: BLE001 - whatever it is, it is put into words
+            try:
+                message = parse_request(body)
+            except PenstockError as error:
+                others.append((index, error))
+                continue
+        messages.append(message)
+        indexes.append(index)
     return indexes, messages
 
 

@@ -8,6 +8,7 @@ reaches Python. ``data`` may be nested as deep as a shape can be, and ``null`` s
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, ClassVar, Union
 
 import msgspec
@@ -18,7 +19,7 @@ from serve.protocol.quoting import quoted
 from serve.protocol.shape import MAX_RANK
 from serve.tensors import DATATYPES
 
-__all__ = ["InputMessage", "OutputMessage", "RequestMessage", "parse_request"]
+__all__ = ["InputMessage", "OutputMessage", "RequestMessage", "parse_request", "parse_small"]
 
 MAX_INPUTS = 4096
 """More inputs than any model has; tiny inputs by the million would cost seconds to decode."""
@@ -94,6 +95,9 @@ _Request = msgspec.defstruct(
     gc=False,
 )
 _decode = msgspec.json.Decoder(_Request).decode
+
+parse_small: Callable[[bytes | bytearray | memoryview], RequestMessage] = _decode  # type: ignore[assignment]
+"""``parse_request`` without its errors, for a small body; where it raises, that says why."""
 
 
 def parse_request(body: bytes | bytearray | memoryview) -> RequestMessage:

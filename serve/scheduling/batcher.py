@@ -216,7 +216,7 @@ class Batcher:
         self._dispatching = True
         try:
             for _ in range(TURN_BATCHES):
-                if not self._start_one():
+                if not self._start_one() or not (self._queue.rows or self._retries):
                     return
             if (self._queue.rows or self._retries) and not self._dispatch_due:
                 self._dispatch_due = True
