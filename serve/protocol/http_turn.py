@@ -179,12 +179,16 @@ def _form(message: RequestMessage) -> Form | None:
     if message.parameters or message.outputs:
         return None
     form = []
+    rows = -1
     for item in message.inputs:
-        if item.parameters is not None or type(item.data) is not list or not item.shape:
+        shape, data = item.shape, item.data
+        if item.parameters is not None or type(data) is not list or not shape:
             return None
-        if item.shape[0] != message.inputs[0].shape[0]:
+        if rows < 0:
+            rows = shape[0]
+        elif shape[0] != rows:
             return None  # rows that are not the same in all inputs
-        form.append((type(item), item.name, item.shape, len(item.data)))
+        form.append((type(item), item.name, shape, len(data)))
     return tuple(form)
 
 

@@ -14,7 +14,7 @@ __all__ = ["Admission"]
 FREE_NS = 50 * NS_PER_MS
 """Work that an idle executor clears in less needs no prediction for requests due later."""
 CHEAP_NS = 500_000
-CHEAP_SAMPLING = 8
+CHEAP_SAMPLING = 32
 """Of batches that take less, which come by the thousand a second, one in so many is learnt from."""
 
 

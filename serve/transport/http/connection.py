@@ -179,8 +179,6 @@ class Connection(asyncio.Protocol):
     def answered(self, exchange: Exchange) -> None:
         """Send the answer, and those behind it that waited for it."""
         pending = self._pending
-        if pending[0] is not exchange:
-            return
         if (
             len(pending) == 1
             and exchange.keep_alive
@@ -194,7 +192,7 @@ class Connection(asyncio.Protocol):
             transport = self._transport
             if not transport.is_closing():
                 transport.write(answer)
-        elif not self._send_ready():
+        elif pending[0] is not exchange or not self._send_ready():
             return
         if self._waiting or self._read_paused:
             self._pump()
