@@ -39,11 +39,11 @@ from serve.transport.http.response import (
     INFERENCE_LENGTH_LINE,
     JSON,
     OCTETS,
-    OK_JSON,
     OK_OCTETS,
     error_body,
     error_head,
     head,
+    ok_json_head,
 )
 from serve.transport.http.routes import Route
 
@@ -192,7 +192,7 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
         if self.head.shaped or len(body) > MAX_JOINED_BYTES or self.context.draining:
             self.reply([body])
         elif self.connection is not None:
-            self.answer = b"%b%d\r\n\r\n%b" % (OK_JSON, len(body), body)
+            self.answer = ok_json_head(len(body)) + body
             self.connection.answered(self)
 
     def reply_binary(self, json_bytes: int, body: bytes) -> None:

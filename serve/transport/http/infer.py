@@ -159,9 +159,7 @@ def _render_together(response: InferResponse, entries: Sequence[Entry]) -> None:
     for entry, body in zip(entries, bodies, strict=True):
         if not entry.done:
             entry.done = True
-            exchange = cast(Exchange, entry.sink)
-            exchange.ticket = None
-            exchange.reply_json(body)
+            cast(Exchange, entry.sink).reply_json(body)
 
 
 def _render_binary_together(response: InferResponse, entries: Sequence[Entry]) -> None:
@@ -171,9 +169,7 @@ def _render_binary_together(response: InferResponse, entries: Sequence[Entry]) -
     for entry, (json_bytes, body) in zip(entries, bodies, strict=True):
         if not entry.done:
             entry.done = True
-            exchange = cast(Exchange, entry.sink)
-            exchange.ticket = None
-            exchange.reply_binary(json_bytes, body)
+            cast(Exchange, entry.sink).reply_binary(json_bytes, body)
 
 
 def _render_apart(response: InferResponse, entries: Sequence[Entry]) -> None:

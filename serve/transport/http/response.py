@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import msgspec
 
@@ -14,12 +15,12 @@ __all__ = [
     "INFERENCE_LENGTH_LINE",
     "JSON",
     "OCTETS",
-    "OK_JSON",
     "OK_OCTETS",
     "REFUSED",
     "error_body",
     "error_head",
     "head",
+    "ok_json_head",
 ]
 
 JSON = b"application/json"
@@ -43,8 +44,14 @@ _REASONS = {
     504: b"Gateway Timeout",
 }
 
-OK_JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
-"""Start of nearly every answer; the length and an empty line follow."""
+
+@lru_cache(maxsize=4096)
+def ok_json_head(length: int) -> bytes:
+    """The head of nearly every answer."""
+    return (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % length
+    )
+
 
 INFERENCE_LENGTH_LINE = b"Inference-Header-Content-Length: %d\r\n"
 

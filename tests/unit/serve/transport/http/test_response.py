@@ -5,12 +5,12 @@ import json
 from serve.errors import BackendError, NotReady, Overloaded
 from serve.protocol.status import DEFAULT
 from serve.transport.http.problems import method_not_allowed
-from serve.transport.http.response import JSON, OK_JSON, REFUSED, error_body, error_head, head
+from serve.transport.http.response import JSON, REFUSED, error_body, error_head, head, ok_json_head
 from tests.support.http import parse_replies
 
 
 def test_head_of_a_plain_answer_is_the_prebuilt_one():
-    assert head(200, JSON, 5) == OK_JSON + b"5\r\n\r\n"
+    assert head(200, JSON, 5) == ok_json_head(5)
 
 
 def test_head_of_an_unlisted_status_has_a_reason():
