@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
+from math import prod
 from typing import Any, NamedTuple
 
 from msgspec import UNSET
@@ -211,7 +212,7 @@ def _block(
             flat += message.inputs[index].data
         whole = (shape[0] * count, *shape[1:])
         # Every one of them brings its own share, so that none can reach into its neighbour's.
-        if length != shape[0] and length * count != _elements(whole):
+        if length != shape[0] and length * count != prod(whole):
             raise InvalidRequest(f"{name}: not the elements of its shape")
         datatype = kind.datatype  # type: ignore[attr-defined]
         array, missing = array_from_json(name, datatype, whole, flat)
@@ -220,10 +221,3 @@ def _block(
         InferRequest(model_name, model_version, [], message.id or "") for message in messages
     ]
     return RequestBlock(requests, tensors, form[0][2][0])
-
-
-def _elements(shape: tuple[int, ...]) -> int:
-    product = 1
-    for size in shape:
-        product *= size
-    return product
