@@ -8,10 +8,14 @@ from typing import Any, ClassVar
 
 from serve.config.base import Settings
 
-__all__ = ["MODEL", "Context", "Step", "op_counts"]
+__all__ = ["EXPORT", "MODEL", "PROGRAM", "Context", "Step", "op_counts"]
 
 MODEL = "model.onnx"
 """The file of an artefact's folder."""
+PROGRAM = "program.pt2"
+"""Beside it where the model is a network: what ``torch.export`` made of it, with its shapes."""
+EXPORT = "export.json"
+"""How the export was made: its ``opset``, or in ``no_onnx`` why it has no graph."""
 
 TREES = ("TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble")
 
@@ -29,6 +33,9 @@ class Step(Settings):
     kind: ClassVar[str]
     lossy: ClassVar[bool] = False
     """Whether its outputs differ by more than rounding: then the metric decides, not parity."""
+    rounds: ClassVar[bool] = False
+    """Whether it rounds numbers coarsely: then a row's neighbours may move its answer, by no more
+    than the rounding itself does."""
 
     def not_applicable(self, ops: dict[str, int]) -> str:
         """Why the step has nothing to do in a graph of such operators; empty if it has."""

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import fnmatch
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from optimize.errors import OptimizeError
+from optimize.layers import AUTO, WEIGHTED, kept_layers, prepare, with_parts
+from optimize.sensitivity import ROWS, most_sensitive, sensitivities, write_sensitivities
 from optimize.steps.base import Context, Step
 
 __all__ = ["QuantizeDynamic", "QuantizeStatic"]
 
-WEIGHTED = ("MatMul", "Gemm", "Conv", "Attention")
-
 Keep = Field(
     (),
-    description="Layers left in FP32: `first`, `last`, or patterns of node names such as"
-    " `*ffn_down*`.",
+    description="Layers left in FP32: `first`, `last`, patterns of node names such as"
+    " `*ffn_down*`, or `auto`: the most sensitive, found by quantising each alone.",
 )
+Share = Field(0.1, gt=0, lt=1, description="Share of the layers that `auto` leaves in FP32.")
 
 
 class QuantizeDynamic(Step):
@@ -28,12 +29,14 @@ class QuantizeDynamic(Step):
 
     kind: ClassVar[str] = "quantize-dynamic"
     lossy: ClassVar[bool] = True
+    rounds: ClassVar[bool] = True
 
     per_channel: bool = Field(True, description="A scale for each output channel of a weight.")
     reduce_range: bool = Field(
         False, description="7-bit weights, which cannot overflow where there is no VNNI."
     )
     keep: tuple[str, ...] = Keep
+    share: float = Share
 
     def not_applicable(self, ops: dict[str, int]) -> str:
         """See ``Step``."""
@@ -44,17 +47,22 @@ class QuantizeDynamic(Step):
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
         with tempfile.TemporaryDirectory() as folder:
-            prepared = _prepared(source, Path(folder))
-            quantize_dynamic(
+            prepared = prepare(source, Path(folder))
+            to_int8 = partial(
+                quantize_dynamic,
                 str(prepared),
-                str(target),
                 weight_type=QuantType.QInt8,
                 per_channel=self.per_channel,
                 reduce_range=self.reduce_range,
-                nodes_to_exclude=_kept(prepared, self.keep),
                 # A fused graph has tensors of unknown type, which stop it otherwise.
                 extra_options={"DefaultTensorType": 1},
             )
+
+            def one_group(path: Path, layers: list[str]) -> None:
+                to_int8(str(path), nodes_to_quantize=with_parts(layers))
+
+            kept = _kept(self.keep, self.share, prepared, target, one_group, context)
+            to_int8(str(target), nodes_to_exclude=kept)
 
 
 class QuantizeStatic(Step):
@@ -62,12 +70,14 @@ class QuantizeStatic(Step):
 
     kind: ClassVar[str] = "quantize-static"
     lossy: ClassVar[bool] = True
+    rounds: ClassVar[bool] = True
 
     method: Literal["minmax", "entropy", "percentile"] = Field(
         "minmax", description="How a range is taken from what was measured."
     )
     per_channel: bool = Field(True, description="A scale for each output channel of a weight.")
     keep: tuple[str, ...] = Keep
+    share: float = Share
     samples: int = Field(256, ge=1, le=8192, description="Rows that ranges are measured on.")
 
     def not_applicable(self, ops: dict[str, int]) -> str:
@@ -89,20 +99,26 @@ class QuantizeStatic(Step):
             "percentile": CalibrationMethod.Percentile,
         }
         with tempfile.TemporaryDirectory() as folder:
-            prepared = _prepared(source, Path(folder))
-            quantize_static(
+            prepared = prepare(source, Path(folder))
+            to_int8 = partial(
+                quantize_static,
                 str(prepared),
-                str(target),
-                _reader(context.calibration, self.samples),
                 quant_format=QuantFormat.QDQ,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 per_channel=self.per_channel,
                 calibrate_method=methods[self.method],
-                nodes_to_exclude=_kept(prepared, self.keep),
                 # The runtime's own adjustment fails on weights with a scale for each channel.
                 extra_options={"QDQDisableWeightAdjustForInt32Bias": True},
             )
+
+            def one_group(path: Path, layers: list[str]) -> None:
+                reader = _reader(context.calibration, min(self.samples, ROWS))
+                to_int8(str(path), reader, nodes_to_quantize=with_parts(layers))
+
+            kept = _kept(self.keep, self.share, prepared, target, one_group, context)
+            reader = _reader(context.calibration, self.samples)
+            to_int8(str(target), reader, nodes_to_exclude=kept)
 
 
 def _no_weights(ops: dict[str, int]) -> str:
@@ -111,44 +127,22 @@ def _no_weights(ops: dict[str, int]) -> str:
     return f"the graph has no {', '.join(WEIGHTED[:-1])} with weights to quantise"
 
 
-def _prepared(source: Path, folder: Path) -> Path:
-    """The graph with its shapes inferred, and a name for every node, by which it can be kept."""
-    import onnx
-    from onnxruntime.quantization import shape_inference
-
-    target = folder / "prepared.onnx"
-    shape_inference.quant_pre_process(str(source), str(target), skip_symbolic_shape=True)
-    model = onnx.load(target)
-    for index, node in enumerate(model.graph.node):
-        node.name = node.name or f"{node.op_type}_{index}"
-    onnx.save(model, target)
-    return target
-
-
-def _kept(path: Path, keep: tuple[str, ...]) -> list[str]:
-    """Names of the nodes that stay in FP32.
-
-    Raises:
-        OptimizeError: a pattern fits no layer, which would quietly quantise everything.
-    """
-    import onnx
-
-    nodes = [node.name for node in onnx.load(path).graph.node if node.op_type in WEIGHTED]
-    kept: list[str] = []
-    for pattern in keep:
-        if pattern in ("first", "last"):
-            found = nodes[:1] if pattern == "first" else nodes[-1:]
-        else:
-            found = fnmatch.filter(nodes, pattern)
-        if not found:
-            raise OptimizeError(
-                step="quantize",
-                problem=f"keep: no layer is named like {pattern!r}",
-                remedy=f"the layers are: {', '.join(nodes[:12])}",
-            )
-        kept += found
-    # The quantiser splits a Gemm first, and asks for the names of its parts.
-    return kept + [f"{name}_MatMul" for name in kept]
+def _kept(
+    keep: tuple[str, ...],
+    share: float,
+    prepared: Path,
+    target: Path,
+    quantise: Callable[[Path, list[str]], None],
+    context: Context,
+) -> list[str]:
+    """Names of the layers that stay in FP32; with ``auto`` they are measured first."""
+    kept = kept_layers(prepared, keep)
+    if AUTO in keep:
+        found = sensitivities(prepared, quantise, context.calibration, prepared.parent)
+        found = most_sensitive(found, share)
+        write_sensitivities(target.parent, found)
+        kept += [name for each in found if each.kept for name in each.layers]
+    return with_parts(kept)
 
 
 def _reader(inputs: dict[str, Any], samples: int) -> Any:
