@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +20,7 @@ from benchmarks.gates import files
 from benchmarks.gates.outcome import RunResult, encode
 from benchmarks.gates.session import run_gate
 from benchmarks.gates.spec import GateFile
+from benchmarks.interrupts import interruptible, uninterrupted
 from benchmarks.progress import make_progress
 from benchmarks.report import folder, terminal
 from benchmarks.scenarios.catalogue import SCENARIOS
@@ -105,9 +105,7 @@ def _run(
     results = Path("benchmarks/results" if Path("benchmarks").is_dir() else "bench-results")
     place = out or results / loaded.spec.name
     errors = Console(stderr=True)
-    # A CI job that is cancelled gets SIGTERM: it stops its servers and keeps its results as well.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with make_progress(errors) as progress:
+    with interruptible(), make_progress(errors) as progress:
         result = run_gate(
             loaded,
             progress=progress,
@@ -115,11 +113,9 @@ def _run(
             with_baseline=with_baseline,
             notes=notes,
         )
-        # From here on it takes a moment, and a second Ctrl-C would leave half a report.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        progress.update("writing the report", None)
-        written = folder.write_all(result, place)
-        signal.signal(signal.SIGINT, before)
+        with uninterrupted():
+            progress.update("writing the report", None)
+            written = folder.write_all(result, place)
     if as_json:
         typer.echo(encode(result), nl=False)
     else:

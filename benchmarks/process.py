@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.child import start_child
 from benchmarks.proctree import ProcessTree
 
 __all__ = ["Server", "StartError", "free_port", "running"]
@@ -55,7 +56,7 @@ class Server:
         self._log = log
         self._started_s = time.perf_counter()
         with log.open("wb") as output:
-            self._process = subprocess.Popen(
+            self._process = start_child(
                 command, stdout=output, stderr=subprocess.STDOUT, env=env, cwd=cwd
             )
         self.pid = self._process.pid

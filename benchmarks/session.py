@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.child import start_child
+
 __all__ = ["SessionLoop", "session_loop"]
 
 
@@ -49,9 +51,8 @@ class SessionLoop:
 def session_loop(model: Path, threads: int) -> Iterator[SessionLoop]:
     """A warm session in its own process."""
     command = [sys.executable, "-m", "benchmarks.floor.session_loop", str(model)]
-    with subprocess.Popen(
-        [*command, "--threads", str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
+    command += ["--threads", str(threads)]
+    with start_child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             yield SessionLoop(process)
         finally:

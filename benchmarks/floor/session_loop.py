@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from benchmarks.child import leave_signals_to_parent
+
 
 def measure(
     session: onnxruntime.InferenceSession, rows: int, duration_s: float
@@ -42,6 +44,7 @@ def measure(
 
 
 def main() -> None:
+    leave_signals_to_parent()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))

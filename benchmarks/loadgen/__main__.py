@@ -2,19 +2,20 @@
 
 Frames are a length of four bytes and a message in MessagePack. In: a ``Job``, then the time to
 begin at (monotonic, seconds). Out: an empty frame once the slots are open, then a ``Part``. When
-standard input ends, the generator stops and reports what it has.
+standard input ends, the generator stops and reports what it has; signals it leaves to who started
+it (``benchmarks.child``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 import sys
 
 import msgspec
 import uvloop
 
+from benchmarks.child import leave_signals_to_parent
 from benchmarks.loadgen.closed_loop import ClosedGenerator
 from benchmarks.loadgen.frames import Job, read_frame, write_frame
 from benchmarks.loadgen.open_loop import OpenGenerator
@@ -52,8 +53,7 @@ def _ended(generator: OpenGenerator | ClosedGenerator) -> None:
 
 
 def main() -> None:
-    # Ctrl-C reaches the whole group of processes; who started this one decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_signals_to_parent()
     job = msgspec.msgpack.decode(read_frame(sys.stdin.buffer), type=Job)
     part = uvloop.run(generate(job))
     write_frame(sys.stdout.buffer, msgspec.msgpack.encode(part))

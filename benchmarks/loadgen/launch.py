@@ -21,6 +21,7 @@ from typing import IO, cast
 
 import msgspec
 
+from benchmarks.child import start_child
 from benchmarks.loadgen import wrk
 from benchmarks.loadgen.frames import Job, read_frame, write_frame
 from benchmarks.loadgen.merge import report
@@ -137,7 +138,7 @@ class Generator:
 @contextlib.contextmanager
 def _generator(spec: LoadSpec, number: int) -> Iterator[Generator]:
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
+        process = start_child(
             [sys.executable, "-m", "benchmarks.loadgen"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

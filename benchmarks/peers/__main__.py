@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.interrupts import interruptible
 from benchmarks.machine import facts
 from benchmarks.peers.campaign import order, run, set_up
 from benchmarks.peers.catalogue import PEERS, PENSTOCK, ROWS, Row
@@ -76,8 +76,6 @@ def plan_of(options: argparse.Namespace) -> Plan:
 
 def main(words: Sequence[str] | None = None) -> int:
     options = arguments(words)
-    # SIGTERM as Ctrl-C: servers are stopped, what was measured is written.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     rows, models = chosen(options.only), list(dict.fromkeys(options.model or MODELS))
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else FULL_ROUNDS)
     plan = plan_of(options)
@@ -98,7 +96,7 @@ def main(words: Sequence[str] | None = None) -> int:
     file = options.out / "peers.json"
     interrupted = False
     try:
-        with console.status("setting up") as status:
+        with interruptible(), console.status("setting up") as status:
             unusable = set_up(rows, status.update)
             turns = list(order(rows, models, rounds, options.seed))
             run(

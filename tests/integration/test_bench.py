@@ -94,23 +94,33 @@ def test_chromium_would_have_complained(tmp_path):
     assert "boom" in "".join(Chromium(tmp_path).complaints(page, "--dump-dom"))
 
 
-@pytest.mark.parametrize("end", ["ctrl-c", "terminate"])
+@pytest.mark.parametrize("end", ["ctrl-c", "terminate", "terminate all", "terminate twice"])
 def test_interrupt_leaves_a_valid_partial_result_and_no_process(bench, tmp_path, end):
     process = bench(long_s=300)
     patience_s = time.monotonic() + PATIENCE_S
     assert process.stderr is not None
     while "[2/2]" not in process.stderr.readline():
         assert process.poll() is None and time.monotonic() < patience_s
-    group = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    bench_process = psutil.Process(process.pid)
+    while not any(map(is_sending, generators_of(bench_process))):
+        assert process.poll() is None and time.monotonic() < patience_s
+    group = [bench_process, *bench_process.children(recursive=True)]
     if end == "ctrl-c":
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    elif end == "terminate all":
+        for one in reversed(group):  # as a service manager does: the generators first
+            if "serve" not in one.cmdline():
+                one.terminate()
     else:
         process.terminate()
+        if end == "terminate twice":  # as `timeout` does: to the command, then to the group
+            os.killpg(process.pid, signal.SIGTERM)
     out, errors = process.communicate(timeout=PATIENCE_S)
     result = result_in(tmp_path)
     assert process.returncode == 130, out + errors
     assert result["interrupted"] and result["verdict"] != "pass"
-    assert result["scenarios"][0]["name"] == "slo"
+    assert [one["name"] for one in result["scenarios"]] == ["slo", "long"]
+    assert result["scenarios"][1]["attempts"][-1]["error"] == ""
     assert "Interrupted" in (tmp_path / "out" / "report.html").read_text()
     assert not [one for one in group if one.is_running() and one.status() != "zombie"]
 
@@ -138,6 +148,12 @@ def generators_of(process):
         for child in process.children(recursive=True):
             if "benchmarks.loadgen" in " ".join(child.cmdline()):
                 yield child
+
+
+def is_sending(generator):
+    with contextlib.suppress(psutil.Error):
+        return generator.io_counters().write_count > 100
+    return False
 
 
 @pytest.mark.parametrize(
