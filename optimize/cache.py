@@ -25,9 +25,13 @@ LIBRARIES = (
     "onnxmltools",
     "onnxruntime",
     "onnxruntime-gpu",
+    "onnxscript",
     "pandas",
     "scikit-learn",
     "skl2onnx",
+    "tokenizers",
+    "torch",
+    "transformers",
     "xgboost",
 )
 ROOT = Path(__file__).resolve().parents[1]

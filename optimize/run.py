@@ -20,7 +20,7 @@ from optimize.plan import Candidate, Stage, candidates, parse_stages
 from optimize.progress import Progress
 from optimize.report.document import document
 from optimize.settings import OptimizeSettings, parse_settings
-from optimize.steps.base import MODEL
+from optimize.steps.base import EXPORT, MODEL
 from serve.backends.threads import available_cores
 from serve.config import ModelConfig
 from serve.repository.hardware import hardware_key
@@ -147,11 +147,14 @@ def _optimise(run: _Run, planned: list[Candidate], report_folder: Path) -> Outco
             "source": settings.source,
             "evaluation": settings.data.evaluation,
             "target": settings.data.target,
+            "outputs": list(run.config.outputs),
+            "variable": _variable(run.config),
         },
         files_digest(sources),
     )
     about_source = {"source_result": str(source.path)}
     export = run.do("export", {"task": "export", **about_source}, source.key)
+    _need_graph(export.path)
     inputs = run.config.inputs
     reference_task = {
         "task": "reference",
@@ -182,6 +185,8 @@ def _optimise(run: _Run, planned: list[Candidate], report_folder: Path) -> Outco
     report = document(
         run.folder.name, settings, trials, reference.path, run.hardware, run.libraries
     )
+    described = export.path / EXPORT
+    report["export"] = json.loads(described.read_text()) if described.exists() else {}
     chosen = best(trials, settings.objective, settings.gates.at_batch)
     if chosen is None:
         _write_report(report_folder, report)
@@ -314,7 +319,7 @@ def _publish(
         reference.path,
         run.hardware,
         made_from,
-        _lineage(run, chosen, sources),
+        _lineage(run, chosen, sources, report["export"]),
     )
 
     def replay(staging: Path) -> None:
@@ -336,7 +341,9 @@ def _publish(
     return Outcome(0, version, report, version / "report")
 
 
-def _lineage(run: _Run, chosen: Trial, sources: list[Path]) -> dict[str, Any]:
+def _lineage(
+    run: _Run, chosen: Trial, sources: list[Path], export: dict[str, Any]
+) -> dict[str, Any]:
     return {
         "source": run.settings.source,
         "source_files": {path.name: files_digest([path]) for path in sources},
@@ -344,13 +351,34 @@ def _lineage(run: _Run, chosen: Trial, sources: list[Path]) -> dict[str, Any]:
         "code_commit": _commit(run.folder),
         "libraries": run.libraries,
         "steps": [
-            {"name": "export", "parameters": {}},
+            {"name": "export", "parameters": export},
             *(
                 {"name": step.kind, "parameters": step.model_dump(mode="json")}
                 for step in chosen.candidate.steps
             ),
         ],
     }
+
+
+def _variable(config: ModelConfig) -> dict[str, list[int]]:
+    """The dimensions beside the batch that model.yaml says differ from row to row, by input."""
+    return {
+        name: [place for place, size in enumerate(each.shape) if size == -1 and place]
+        for name, each in config.inputs.items()
+        if each.shape
+    }
+
+
+def _need_graph(export: Path) -> None:
+    """Stop where the export has a program and no graph that the steps could begin with."""
+    if not (export / MODEL).exists():
+        reason = json.loads((export / EXPORT).read_text())["no_onnx"]
+        raise OptimizeError(
+            step="export",
+            problem=f"ONNX cannot express the network: {reason}",
+            remedy="use another operation, or put `aot-inductor` into optimize.steps, which needs"
+            " no ONNX",
+        )
 
 
 def _commit(folder: Path) -> str | None:

@@ -13,8 +13,9 @@ import numpy as np
 from optimize.errors import OptimizeError
 from optimize.rows import Input
 from optimize.settings import Gates
+from optimize.source.network import Network
 from optimize.steps import STEPS
-from optimize.steps.base import MODEL, Context, op_counts
+from optimize.steps.base import EXPORT, MODEL, PROGRAM, Context, op_counts
 from serve.repository.golden import read_golden, write_golden
 from serve.tensors import Array
 
@@ -32,13 +33,21 @@ def source(task: dict[str, Any], output: Path) -> None:
     from optimize.source.load import load_data, load_model
 
     folder = Path(task["folder"])
-    model = load_model(folder, task["source"])
+    model = load_model(folder, task["source"], task["outputs"], task["variable"])
     features, target = load_data(folder, task["evaluation"], task["target"])
     if len(target) == 0:
         raise OptimizeError(
             step="source", problem="the evaluation set is empty", remedy="give it rows"
         )
-    (output / "source.pkl").write_bytes(pickle.dumps((model, features, target)))
+    try:
+        (output / "source.pkl").write_bytes(pickle.dumps((model, features, target)))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise OptimizeError(
+            step="source",
+            problem=f"the model cannot be handed to the next step: {error}",
+            remedy="define its classes and functions at the top of a file in the model's folder,"
+            " and use no lambda",
+        ) from error
 
 
 def export(task: dict[str, Any], output: Path) -> None:
@@ -48,11 +57,30 @@ def export(task: dict[str, Any], output: Path) -> None:
     from optimize.source.table import inputs_of
 
     model, features, _ = _loaded(task)
+    if isinstance(model, Network):
+        _export_network(model, features, output)
+        return
     graph = own_graph(model)
     if graph is None:
         graph = convert(model, inputs_of(model, features))
     (output / MODEL).write_bytes(graph)
     _describe(output)
+
+
+def _export_network(model: Network, features: Any, output: Path) -> None:
+    """``program.pt2``, and ``model.onnx`` unless ``export.json`` says why there is none."""
+    from optimize.convert.torch_module import NoOnnx, export_program, save_program, write_onnx
+
+    program = export_program(model, features)
+    save_program(program, output / PROGRAM)
+    made: dict[str, Any] = {"exporter": "torch.export"}
+    try:
+        made["opset"] = write_onnx(model, program, output / MODEL)
+        _describe(output)
+    except NoOnnx as error:
+        made["no_onnx"] = str(error)
+        (output / "ops.json").write_text("{}")
+    (output / EXPORT).write_text(json.dumps(made))
 
 
 def reference(task: dict[str, Any], output: Path) -> None:
@@ -189,7 +217,7 @@ class _OriginalCalls:
         specs = served_inputs(model, features, Path(task["export"]) / MODEL, task["defaults"])
         self._original = Original(model, specs, features)
         self._table = None
-        if isinstance(model, bytes):
+        if isinstance(model, bytes | Network):
             self._rows = rows_of(features, specs)
         else:
             self._table = table_of(rows_of(features, specs), specs, features)

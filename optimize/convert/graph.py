@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import onnx
 
-__all__ = ["IR_VERSION", "ML_OPSET", "OPSET", "finish", "rename_outputs"]
+__all__ = ["IR_VERSION", "ML_OPSET", "OPSET", "finish", "finish_file", "rename_outputs"]
 
 OPSET = 18
 ML_OPSET = 3
 # What runtimes of the last two years read; the onnx package's own default is often too new.
 IR_VERSION = 9
+# The first that operators since opset 21 may be in.
+IR_VERSION_OPSET_21 = 10
 BATCH = "batch"
 
 
 def finish(model: Any) -> bytes:
     """The bytes of a checked graph whose inputs and outputs all begin with the batch."""
+    _tidy(model)
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def finish_file(path: Path) -> None:
+    """The same of a file whose weights lie beside it, and stay there."""
+    model = onnx.load(path, load_external_data=False)
+    _tidy(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    onnx.checker.check_model(path)
+
+
+def _tidy(model: Any) -> None:
     graph = model.graph
     prune(graph)
     for value in (*graph.input, *graph.output):
@@ -28,9 +45,9 @@ def finish(model: Any) -> bytes:
         shape.dim[0].dim_param = BATCH
     # The converter's guesses about inner tensors are not needed, and may contradict the names.
     del graph.value_info[:]
-    model.ir_version = min(model.ir_version, IR_VERSION)
-    onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString(deterministic=True))
+    opset = max((each.version for each in model.opset_import if not each.domain), default=0)
+    newest = IR_VERSION_OPSET_21 if opset >= 21 else IR_VERSION
+    model.ir_version = min(model.ir_version, newest)
 
 
 def prune(graph: Any) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import importlib.util
 import pickle
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from optimize.errors import OptimizeError
+from optimize.source.network import as_network
 
 __all__ = ["function_at", "load_data", "load_model", "on_path"]
 
@@ -49,10 +50,19 @@ def function_at(folder: Path, reference: str, step: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
-def load_model(folder: Path, reference: str) -> Any:
-    """The trained model: an estimator, a booster, ONNX bytes, or a mapping (docs/optimize.md)."""
+def load_model(
+    folder: Path,
+    reference: str,
+    outputs: Sequence[str] = (),
+    variable: Mapping[str, Sequence[int]] | None = None,
+) -> Any:
+    """The trained model: an estimator, a booster, ONNX bytes, a mapping, or a ``Network``.
+
+    ``outputs`` and ``variable`` are what model.yaml says of a network's tensors.
+    """
     if ".py:" in reference:
-        return function_at(folder, reference, "source")()
+        made = function_at(folder, reference, "source")()
+        return as_network(made, folder, outputs, variable or {})
     path = folder / reference
     if not path.is_file():
         raise _wrong("source", f"there is no file {path}", f"name it relative to {folder}")

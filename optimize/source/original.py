@@ -9,6 +9,7 @@ import numpy as np
 
 from optimize.errors import OptimizeError
 from optimize.rows import Input, Rows, decode
+from optimize.source.network import Network
 from optimize.source.table import table_of
 from serve.tensors import Array
 
@@ -32,6 +33,8 @@ class Original:
         """The outputs by name, each with a row for every row."""
         if isinstance(self._model, bytes):
             return self._run_graph(rows)
+        if isinstance(self._model, Network):
+            return self._model.answer(decode(rows, self._inputs))
         return self.answer_table(table_of(rows, self._inputs, self._like))
 
     def answer_table(self, table: Any) -> dict[str, Array]:

@@ -12,6 +12,7 @@ import numpy as np
 from optimize.errors import OptimizeError
 from optimize.rows import Input, Rows, decode, joined
 from optimize.session import ServedModel
+from optimize.source.network import Network
 from optimize.source.original import Original, classes_of, own_graph
 from optimize.source.table import inputs_of, rows_of
 from optimize.verify.edge_rows import Range, answered, boundary_rows, edge_rows
@@ -81,12 +82,21 @@ def make_reference(
     def answer(some: Rows) -> dict[str, Array]:
         return _shaped(original.answer(some), shapes, len(some))
 
+    def answer_number(some: Rows) -> dict[str, Array]:
+        return _finite(answer(some), "an edge row")
+
     answers = answer(rows)
+    smooth = isinstance(model, Network)
+    if smooth:
+        _finite(answers, "the evaluation data")
     few = rows.take(slice(0, BOUNDARY_BASES))
     hard, labels = edge_rows(few, inputs, ranges)
     groups = [-1] * len(labels)
     try:
-        near, near_labels, near_groups = boundary_rows(answer, few, inputs, boundary_ulps)
+        # A network has no thresholds to search for.
+        near, near_labels, near_groups = (
+            (None, [], []) if smooth else boundary_rows(answer, few, inputs, boundary_ulps)
+        )
     except Exception as error:
         raise OptimizeError(
             step="reference",
@@ -96,7 +106,7 @@ def make_reference(
     if near is not None:
         hard = joined([hard, near])
         labels, groups = labels + near_labels, groups + near_groups
-    edge_answers, kept = answered(answer, hard)
+    edge_answers, kept = answered(answer_number if smooth else answer, hard)
     dropped = set(range(len(labels))) - set(kept)
     inputs = tuple(_without_gap(spec, labels, kept) for spec in inputs)
     edges = decode(hard.take(np.array(kept, np.int64)), inputs) if kept else {}
@@ -111,6 +121,18 @@ def make_reference(
         [groups[index] for index in kept],
         len(dropped),
     )
+
+
+def _finite(answers: dict[str, Array], rows: str) -> dict[str, Array]:
+    """A network's NaN is no answer: it says only that some number on the way was too large."""
+    for name, array in answers.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise OptimizeError(
+                step="reference",
+                problem=f"output {name!r} of the original is NaN or infinite on {rows}",
+                remedy="look for missing or huge values in the data, or for a model that diverged",
+            )
+    return answers
 
 
 def _nan(datatype: str) -> float | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from optimize.rows import Input, Mask, Rows
 from optimize.source.missing import missing_string
+from optimize.source.network import Network
 from serve.tensors import Array
 
 __all__ = ["inputs_of", "rows_of", "table_of"]
@@ -22,6 +23,8 @@ def inputs_of(model: Any, features: Any) -> tuple[Input, ...]:
 
     Numbers are FP32, in which NaN is the gap; everything else is a string.
     """
+    if isinstance(model, Network):
+        return model.inputs(features)
     if isinstance(features, np.ndarray):
         return (Input(MATRIX, "FP32", (-1, *features.shape[1:]), float("nan")),)
     if isinstance(features, Mapping):

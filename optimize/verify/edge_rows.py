@@ -22,6 +22,7 @@ WORDS = {
     "unknown category": "§ never seen §",
     "non-ASCII": "Größe-日本-🙂",
     "long string": "x" * 300,
+    "very long text": "a great many words " * 300,
 }
 NUMBERS = {
     "+inf": math.inf,
@@ -50,8 +51,7 @@ def edge_rows(
                 if spec.missing is not None:
                     parts.append(_with_gap(real, spec.name, column))
                     labels.append(f"{place} is null")
-                values = WORDS if spec.datatype == "BYTES" else NUMBERS
-                for label, value in values.items():
+                for label, value in _values(rows, spec, column).items():
                     if _may_be(spec, value, ranges.get(spec.name)):
                         item = value.encode() if isinstance(value, str) else value
                         parts.append(_with_value(real, spec.name, column, item))
@@ -138,6 +138,17 @@ def boundary_rows(
     return (joined(parts) if len(kept) else None), labels, groups
 
 
+def _values(rows: Rows, spec: Input, column: int) -> Mapping[str, float | int | str]:
+    """What to put in one place; whole numbers are often indexes, and others than seen no rows."""
+    if spec.datatype == "BYTES":
+        return WORDS
+    array = rows.arrays[spec.name]
+    if array.dtype.kind not in "iu":
+        return NUMBERS
+    seen = array.reshape(len(array), -1)[:, column]
+    return {"the smallest seen": int(seen.min()), "the largest seen": int(seen.max())}
+
+
 def _elements(row: Rows, spec: Input) -> list[tuple[int, str]]:
     """Flat positions within one row of an input, each with a name for people."""
     size = row.arrays[spec.name].size
@@ -167,7 +178,7 @@ def _with_value(row: Rows, name: str, column: int, value: float | bytes) -> Rows
 def _may_be(spec: Input, value: float | str, limits: Range | None) -> bool:
     if isinstance(value, str):
         return True
-    if spec.datatype not in ("FP32", "FP64"):
+    if spec.datatype not in ("FP32", "FP64") and not isinstance(value, int):
         return False
     low, high = limits or (None, None)
     return (low is None or value >= low) and (high is None or value <= high)
