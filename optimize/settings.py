@@ -21,6 +21,15 @@ class Data(Settings):
         " features and the target of rows the model was not trained on."
     )
     target: str = Field("target", description="Column (or array) of a file that is the target.")
+    training: str | None = Field(
+        None,
+        description="The same of other rows, from which `distil` trains students: best those that"
+        " the original was trained on.",
+    )
+    transfer: str | None = Field(
+        None,
+        description="Further rows for `distil`, features only: the original says what they are.",
+    )
 
 
 class Target(Settings):

@@ -17,7 +17,7 @@ import numpy as np
 from optimize.errors import OptimizeError
 from optimize.source.network import as_network
 
-__all__ = ["function_at", "load_data", "load_model", "on_path"]
+__all__ = ["function_at", "load_data", "load_features", "load_model", "on_path"]
 
 
 def on_path(folder: Path) -> None:
@@ -99,23 +99,35 @@ def load_data(folder: Path, reference: str, target: str) -> tuple[Any, Any]:
         if not isinstance(made, tuple) or len(made) != 2:
             raise _wrong("source", f"{reference} returned no pair", "return features and target")
         return made[0], np.asarray(made[1])
+    return _without(_table(folder, reference), target, folder / reference)
+
+
+def load_features(folder: Path, reference: str) -> Any:
+    """Features alone, of a file or of ``file.py:function`` that returns nothing else."""
+    if ".py:" in reference:
+        made = function_at(folder, reference, "source")()
+        if isinstance(made, tuple):
+            raise _wrong("source", f"{reference} returned a tuple", "return the features alone")
+        return made
+    return _table(folder, reference)
+
+
+def _table(folder: Path, reference: str) -> Any:
+    """All columns of a file: a DataFrame, or a mapping of arrays."""
     path = folder / reference
     if not path.is_file():
         raise _wrong("source", f"there is no file {path}", f"name it relative to {folder}")
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        return _without(arrays, target, path)
+            return {name: file[name] for name in file.files}
     import pandas
 
     if path.suffix == ".csv":
         # Only an empty field is a gap: words such as "NA" are values of somebody's column.
-        table = pandas.read_csv(path, keep_default_na=False, na_values=[""])
-    elif path.suffix == ".parquet":
-        table = pandas.read_parquet(path)
-    else:
-        raise _wrong("source", f"{path.name} is no known kind of data", "see optimize.data")
-    return _without(table, target, path)
+        return pandas.read_csv(path, keep_default_na=False, na_values=[""])
+    if path.suffix == ".parquet":
+        return pandas.read_parquet(path)
+    raise _wrong("source", f"{path.name} is no known kind of data", "see optimize.data")
 
 
 def _without(table: Any, target: str, path: Path) -> tuple[Any, Any]:

@@ -18,7 +18,7 @@ from optimize.source.table import inputs_of, rows_of
 from optimize.verify.edge_rows import Range, answered, boundary_rows, edge_rows
 from serve.tensors import Array
 
-__all__ = ["Reference", "make_reference", "served_inputs"]
+__all__ = ["Reference", "indexed", "make_reference", "served_inputs", "shaped"]
 
 BOUNDARY_BASES = 256
 
@@ -80,7 +80,7 @@ def make_reference(
         shapes = {spec.name: spec.shape for spec in served.signature.outputs}
 
     def answer(some: Rows) -> dict[str, Array]:
-        return _shaped(original.answer(some), shapes, len(some))
+        return shaped(original.answer(some), shapes, len(some))
 
     def answer_number(some: Rows) -> dict[str, Array]:
         return _finite(answer(some), "an edge row")
@@ -114,7 +114,7 @@ def make_reference(
         inputs,
         decode(rows, inputs),
         answers,
-        _indexed(target, classes_of(model)),
+        indexed(target, classes_of(model)),
         edges,
         edge_answers,
         [labels[index] for index in kept],
@@ -150,7 +150,7 @@ def _without_gap(spec: Input, labels: list[str], kept: list[int]) -> Input:
     return replace(spec, missing=None) if mine and mine.isdisjoint(kept) else spec
 
 
-def _shaped(
+def shaped(
     answers: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], rows: int
 ) -> dict[str, Array]:
     """The answers to the graph's outputs, in the graph's shapes; words as ``bytes``."""
@@ -176,7 +176,7 @@ def _shaped(
     return shaped
 
 
-def _indexed(target: Array, classes: list[Any] | None) -> Array:
+def indexed(target: Array, classes: list[Any] | None) -> Array:
     """The target as numbers: of a classifier, the index of each row's class.
 
     Raises:
