@@ -18,6 +18,7 @@ from serve.errors import InvalidRequest, PenstockError
 from serve.protocol.binary_data import array_from_bytes
 from serve.protocol.http_request import Body, decode, from_message
 from serve.protocol.json_data import array_from_json
+from serve.protocol.json_frame import FrameMemory
 from serve.protocol.json_message import RequestMessage, parse_request, parse_small
 from serve.tensors import InferRequest, RequestBlock, Tensor
 
@@ -42,8 +43,15 @@ class Turn(NamedTuple):
     """Whether the block's requests want their outputs as binary."""
 
 
-def decode_turn(bodies: Sequence[Body], model_name: str, model_version: str) -> Turn:
+def decode_turn(
+    bodies: Sequence[Body], model_name: str, model_version: str, frames: FrameMemory
+) -> Turn:
     """Decode bodies that are JSON alone. Never raises: a request that is wrong is so by itself."""
+    frame = frames.recall(bodies[0])
+    tensors = None if frame is None else frame.tensors(bodies)
+    if frame is not None and tensors is not None:
+        requests = [InferRequest(model_name, model_version, []) for _ in bodies]
+        return Turn(RequestBlock(requests, tensors, frame.rows), list(range(len(bodies))), [])
     others: list[tuple[int, InferRequest | PenstockError]] = []
     indexes, messages = _parse_each(bodies, others)
     forms = [_form(message) for message in messages]
@@ -59,6 +67,7 @@ def decode_turn(bodies: Sequence[Body], model_name: str, model_version: str) -> 
     if common is not None:
         try:
             block = _block(alike, common, model_name, model_version)
+            frames.learn(bodies[members[0]], alike[0])
         except InvalidRequest:  # one of them, or all: each is told for itself
             rest += zip(members, alike, strict=True)
             members = []

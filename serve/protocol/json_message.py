@@ -19,7 +19,14 @@ from serve.protocol.quoting import quoted
 from serve.protocol.shape import MAX_RANK
 from serve.tensors import DATATYPES
 
-__all__ = ["InputMessage", "OutputMessage", "RequestMessage", "parse_request", "parse_small"]
+__all__ = [
+    "InputMessage",
+    "OutputMessage",
+    "RequestMessage",
+    "element_type",
+    "parse_request",
+    "parse_small",
+]
 
 MAX_INPUTS = 4096
 """More inputs than any model has; tiny inputs by the million would cost seconds to decode."""
@@ -55,7 +62,8 @@ class RequestMessage(msgspec.Struct, gc=False):
     outputs: list[OutputMessage] | None = None
 
 
-def _element_type(datatype: str) -> Any:
+def element_type(datatype: str) -> Any:
+    """What an element of ``data`` is parsed as, where it is not null."""
     if datatype == "BOOL":
         return bool
     if datatype == "BYTES":
@@ -69,7 +77,7 @@ def _element_type(datatype: str) -> Any:
 def _data_type(datatype: str) -> Any:
     if datatype in ("FP16", "BF16"):
         return msgspec.Raw  # refused whatever it holds: these have no JSON form
-    element: Any = _element_type(datatype) | None
+    element: Any = element_type(datatype) | None
     data: Any = list.__class_getitem__(element)
     for _ in range(MAX_RANK - 1):
         data = list.__class_getitem__(element | data)

@@ -29,7 +29,7 @@ from serve.scheduling.entry import Entry
 from serve.scheduling.execution import Executor, Outcome
 from serve.scheduling.policy import Limits, Load
 from serve.scheduling.queue import EntryQueue
-from serve.tensors import Array
+from serve.tensors import Array, Batch
 
 __all__ = ["Batcher"]
 
@@ -110,36 +110,51 @@ class Batcher:
             self._arm_deadline(entry.deadline_ns, now_ns)
 
     def submit_block(self, entries: list[Entry], now_ns: int) -> list[Entry | PenstockError]:
-        """``submit`` for entries that came in one turn of the loop, with the outcome of each.
+        """``submit`` for the entries of one block, with the outcome of each.
 
-        They are dispatched at once, for the turn is over; some may be answered on return.
+        Their rows are all of the arrays that they share, in order. They came in one turn of the
+        loop and are dispatched at once, for the turn is over; some may be answered on return.
         """
         if self._closed:
             return [self._unloaded() for _ in entries]
         rows = sum([entry.rows for entry in entries])
         deadline_ns = min([entry.deadline_ns for entry in entries])
-        outcomes: list[Entry | PenstockError] = list(entries)
-        if self._running or not self._admission.free(self._queue.rows + rows, deadline_ns - now_ns):
-            for index, entry in enumerate(entries):
-                try:
-                    self._admit(entry, now_ns)
-                except PenstockError as error:
-                    outcomes[index] = error
-                else:
-                    self._enqueue((entry,), now_ns)
-        else:
-            self._enqueue(entries, now_ns)
         if self._deadline_timer is None or deadline_ns < self._deadline_ns:
             self._arm_deadline(deadline_ns, now_ns)
+        queued = self._queue.rows
+        if not self._running and self._admission.free(queued + rows, deadline_ns - now_ns):
+            if queued or self._retries or not self._goes_whole(rows):
+                self._enqueue(entries, now_ns)
+                self._dispatch()
+            else:
+                self._accept(entries, now_ns)
+                self._run(entries, Batch(entries[0].inputs, rows), now_ns)
+                self._metrics.running_batches = len(self._running)
+            return list(entries)
+        outcomes: list[Entry | PenstockError] = list(entries)
+        for index, entry in enumerate(entries):
+            try:
+                self._admit(entry, now_ns)
+            except PenstockError as error:
+                outcomes[index] = error
+            else:
+                self._enqueue((entry,), now_ns)
         self._dispatch()
         return outcomes
 
+    def _goes_whole(self, rows: int) -> bool:
+        """Whether an idle executor would be given so many rows at once, as they came."""
+        return rows <= self._admission.max_batch_rows and not self._limits.max_delay_ns
+
     def _enqueue(self, entries: Sequence[Entry], now_ns: int) -> None:
+        self._accept(entries, now_ns)
+        self._queue.push(entries)
+
+    def _accept(self, entries: Sequence[Entry], now_ns: int) -> None:
         withdraw = self._on_withdraw
         for entry in entries:
             entry.enqueued_ns = now_ns
             entry.withdraw = withdraw
-        self._queue.push(entries)
         self._metrics.in_flight += len(entries)
 
     def _unloaded(self) -> NotReady:
@@ -232,7 +247,7 @@ class Batcher:
         if self._retries and free > 0:
             entries = [entry for entry in self._retries.popleft() if not entry.done]
             if entries:
-                self._run(entries, self._clock())
+                self._run_joined(entries, self._clock())
             return True
         queue = self._queue
         if not queue.rows or free <= -self._executor.prefetch:
@@ -254,12 +269,14 @@ class Batcher:
         if min([entry.deadline_ns for entry in entries]) <= now_ns:
             entries = [entry for entry in entries if not self._expired(entry, now_ns)]
         if entries:
-            self._run(entries, now_ns)
+            self._run_joined(entries, now_ns)
         return True
 
-    def _run(self, entries: list[Entry], now_ns: int) -> None:
-        rows = sum([entry.rows for entry in entries])
-        batch = join(entries, rows)
+    def _run_joined(self, entries: list[Entry], now_ns: int) -> None:
+        self._run(entries, join(entries, sum([entry.rows for entry in entries])), now_ns)
+
+    def _run(self, entries: list[Entry], batch: Batch, now_ns: int) -> None:
+        rows = batch.rows
         expected_ns = self._cost.batch_ns(rows)
         started_ns = self._clock()
         self._batch_number += 1

@@ -11,6 +11,7 @@ from serve.gateway.interface import DataPlane, Entry, Ticket, Together
 from serve.protocol.http_request import decode, decode_raw, parse_json_bytes
 from serve.protocol.http_response import encode, encode_binary_rows, encode_rows
 from serve.protocol.http_turn import decode_binary_turn, decode_turn
+from serve.protocol.json_frame import FrameMemory
 from serve.tensors import InferRequest, InferResponse, RequestBlock, Tensor
 from serve.transport.http.context import LARGE_BODY_BYTES
 from serve.transport.http.exchange import Exchange
@@ -28,10 +29,11 @@ class InferHandler:
     they have in common is then done once for all of them.
     """
 
-    __slots__ = ("_plane", "_turns")
+    __slots__ = ("_frames", "_plane", "_turns")
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
+        self._frames = FrameMemory()
         # By path, and by the JSON in front of binary tensors, where there are any.
         self._turns: dict[tuple[Route | None, bytes], list[Exchange]] = {}
 
@@ -70,7 +72,10 @@ class InferHandler:
         route = exchanges[0].route
         bodies = [exchange.body for exchange in exchanges]
         model = route.model_name, route.model_version
-        turn = decode_binary_turn(header, bodies, *model) if header else decode_turn(bodies, *model)
+        if header:
+            turn = decode_binary_turn(header, bodies, *model)
+        else:
+            turn = decode_turn(bodies, *model, self._frames)
         for index, outcome in turn.others:
             exchanges[index].attempt(partial(self._begin_other, outcome))
         if turn.block is None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from serve.errors import InvalidRequest, PenstockError
 from serve.protocol.http_request import decode
 from serve.protocol.http_turn import Turn, decode_binary_turn, decode_turn
+from serve.protocol.json_frame import FrameMemory
 from serve.tensors import InferRequest
 
 
@@ -54,7 +55,7 @@ def alone(one: bytes, json_bytes: int | None = None) -> InferRequest | PenstockE
 
 
 def test_requests_of_one_form_become_one_block() -> None:
-    turn = decode_turn([body([1, 2]), body([3, 4], id="b"), body([5, 6])], "m", "7")
+    turn = decode_turn([body([1, 2]), body([3, 4], id="b"), body([5, 6])], "m", "7", FrameMemory())
     assert turn.block is not None
     assert turn.members == [0, 1, 2]
     assert turn.block.inputs[0].array.tolist() == [[1, 2], [3, 4], [5, 6]]
@@ -65,14 +66,14 @@ def test_requests_of_one_form_become_one_block() -> None:
 
 def test_request_of_another_form_is_decoded_by_itself() -> None:
     bodies = [body([1, 2]), body([1], shape=[1, 1]), body([[3, 4]]), body([5, 6])]
-    turn = decode_turn(bodies, "m", "")
+    turn = decode_turn(bodies, "m", "", FrameMemory())
     assert turn.members == [0, 3]
     assert [index for index, _ in turn.others] == [1, 2]
 
 
 def test_neighbours_of_a_wrong_request_are_decoded() -> None:
     bodies = [body([1, 2]), b"nonsense", body([3, "4"]), body([5, 6])]
-    found = outcomes(decode_turn(bodies, "m", ""), 4)
+    found = outcomes(decode_turn(bodies, "m", "", FrameMemory()), 4)
     assert [type(outcome) for outcome in found] == [
         InferRequest,
         InvalidRequest,
@@ -82,7 +83,7 @@ def test_neighbours_of_a_wrong_request_are_decoded() -> None:
 
 
 def test_null_of_one_request_is_missing_in_no_other() -> None:
-    found = outcomes(decode_turn([body([1, 2]), body([None, 4])], "m", ""), 2)
+    found = outcomes(decode_turn([body([1, 2]), body([None, 4])], "m", "", FrameMemory()), 2)
     assert [told(outcome)[3][0][4] for outcome in found] == [None, [[True, False]]]
 
 
@@ -99,9 +100,11 @@ BODY = st.one_of(
 )
 
 
-@given(st.lists(BODY, max_size=6))
-def test_turn_gives_what_each_body_gives_alone(bodies: list[bytes]) -> None:
-    together = outcomes(decode_turn(bodies, "m", ""), len(bodies))
+@given(st.lists(BODY, min_size=1, max_size=6), st.lists(BODY, min_size=1, max_size=3))
+def test_turn_gives_what_each_body_gives_alone(bodies: list[bytes], before: list[bytes]) -> None:
+    frames = FrameMemory()
+    decode_turn(before, "m", "", frames)
+    together = outcomes(decode_turn(bodies, "m", "", frames), len(bodies))
     assert repr([told(one) for one in together]) == repr([told(alone(one)) for one in bodies])
 
 

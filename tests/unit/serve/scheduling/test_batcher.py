@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import numpy as np
 import pytest
 
 from serve.clock import NS_PER_MS, NS_PER_S, FakeClock
@@ -205,6 +206,9 @@ async def test_batch_waits_for_more_rows_when_a_delay_is_allowed() -> None:
 
 def submit_block(bench: Bench, *values: float, **fields: Any) -> list[Any]:
     entries = [make_entry(value, **fields) for value in values]
+    together = (np.array([values], np.float32).T,)
+    for start, entry in enumerate(entries):
+        entry.inputs, entry.start = together, start
     outcomes = bench.batcher.submit_block(entries, bench.clock.now_ns)
     assert len(outcomes) == len(entries)
     return outcomes
@@ -217,6 +221,24 @@ async def test_block_is_dispatched_at_once() -> None:
     bench.executor.finish()
     assert [(await entry.sink)[0].item() for entry in entries] == [2, 4, 6]
     assert (bench.metrics.successes, bench.metrics.in_flight) == (3, 0)
+
+
+async def test_block_waits_for_more_rows_when_a_delay_is_allowed() -> None:
+    bench = Bench(max_delay_ns=3600 * NS_PER_S)
+    submit_block(bench, 1, 2)
+    assert bench.sizes == []
+    submit_block(bench, *range(6))
+    assert bench.sizes == [8]
+    bench.batcher.close()
+
+
+async def test_block_goes_behind_what_waits_already() -> None:
+    bench = Bench()
+    bench.submit(5)
+    entries = submit_block(bench, 1, 2)
+    assert bench.sizes == [3]
+    bench.executor.finish()
+    assert [(await entry.sink)[0].item() for entry in entries] == [2, 4]
 
 
 async def test_block_larger_than_a_batch_is_divided() -> None:
