@@ -31,6 +31,13 @@ _TRIAL_INPUT_BYTES = 16 * 1024 * 1024  # fewer rows where they are large
 # operators, which gain from threads.
 _TRIAL_BYTES = 64 * 1024 * 1024
 
+_LEVELS = {
+    "off": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+
 
 class OnnxRuntimeBackend:
     """Runs a ``model.onnx``, with weights inside or beside it, on CPU or CUDA."""
@@ -91,7 +98,8 @@ class OnnxRuntimeBackend:
 
 def _create_session(source: BackendSource, device: Device, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    level = source.config.resources.graph_optimization or "all"
+    options.graph_optimization_level = _LEVELS[level]
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # A pool that spins while it waits takes the cores from the requests it waits for.

@@ -6,6 +6,7 @@ The field descriptions below are the reference: ``penstock schema`` prints them 
 from __future__ import annotations
 
 import math
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -14,11 +15,13 @@ from serve.config.base import Settings
 
 __all__ = [
     "Batching",
+    "GraphOptimization",
     "InputConfig",
     "ModelConfig",
     "OutputConfig",
     "Resources",
     "Slo",
+    "Tokenizer",
     "Versions",
     "Warmup",
 ]
@@ -47,6 +50,7 @@ def _number(value: float) -> float:
     return value
 
 
+GraphOptimization = Literal["off", "basic", "extended", "all"]
 Scalar = bool | int | float | str
 PositiveMs = Annotated[float, Field(gt=0, le=1e17)]
 RangeEnd = Annotated[float, AfterValidator(_number)]
@@ -128,6 +132,42 @@ class Resources(Settings):
     intra_op_threads: int | None = Field(
         None, ge=1, le=1024, description="Threads in one batch; default: cores / instances."
     )
+    graph_optimization: GraphOptimization | None = Field(
+        None,
+        description="How far ONNX Runtime rewrites a graph as it loads; default: as the version's"
+        " manifest says, else all. A compiled graph needs none.",
+    )
+
+
+class Tokenizer(Settings):
+    """Text in, token ids to the model: tokenised by the server, once per batch."""
+
+    file: str = Field(
+        "tokenizer.json",
+        description="What the `tokenizers` library saved; in the version's folder, else in the"
+        " model's.",
+    )
+    input: str = Field(
+        "text",
+        min_length=1,
+        description="The input that takes text, in place of input_ids, attention_mask and"
+        " token_type_ids.",
+    )
+    max_length: int | None = Field(
+        None,
+        ge=1,
+        le=65536,
+        description="Most tokens of a text, beyond which it is cut; default: what the file says,"
+        " else 512.",
+    )
+
+    @field_validator("file")
+    @classmethod
+    def _stays_inside(cls, value: str) -> str:
+        parts = PurePosixPath(value).parts
+        if not parts or value.startswith("/") or ".." in parts:
+            raise ValueError("should be a path inside the version's or the model's folder")
+        return value
 
 
 class InputConfig(Settings):
@@ -181,8 +221,13 @@ class ModelConfig(Settings):
 
     owner: str = Field("", description="Who answers for the model: a team or an address.")
     description: str = Field("", description="What it decides, in a sentence.")
-    backend: Literal["onnxruntime", "python"] | None = Field(
-        None, description="Default: by the artefact's name (model.onnx, model.py)."
+    backend: Literal["onnxruntime", "python", "torch"] | None = Field(
+        None, description="Default: by the artefact's name (model.onnx, model.py, model.pt2)."
+    )
+    trust_native_code: bool = Field(
+        False,
+        description="Load a .pt2 that no manifest vouches for: it is native code, and runs with"
+        " the server's rights.",
     )
     batching: Batching = Field(default_factory=Batching, description=Batching.__doc__)
     slo: Slo = Field(default_factory=Slo, description=Slo.__doc__)
@@ -190,6 +235,7 @@ class ModelConfig(Settings):
     resources: Resources = Field(default_factory=Resources, description=Resources.__doc__)
     inputs: dict[str, InputConfig] = Field(default_factory=dict, description="By input name.")
     outputs: dict[str, OutputConfig] = Field(default_factory=dict, description="By output name.")
+    tokenizer: Tokenizer | None = Field(None, description=Tokenizer.__doc__)
     warmup: Warmup = Field(default_factory=Warmup, description=Warmup.__doc__)
     parameters: dict[str, str] = Field(
         default_factory=dict, description="Handed to the backend as they are."

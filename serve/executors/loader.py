@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from serve.backends.base import Backend, BackendSource
 from serve.backends.registry import backend_for_artefact, create_backend
+from serve.backends.text import taking_text
 from serve.backends.threads import available_cores
 from serve.backends.warmup import warmup_batch
 from serve.clock import NS_PER_MS, Clock
@@ -54,7 +55,7 @@ def prepare(source: BackendSource, clock: Clock) -> Prepared:
     """
     source, manifest = verified_settings(source)
     backend_name = source.config.backend or backend_for_artefact(source.artefact)
-    backend = create_backend(backend_name)
+    backend = taking_text(create_backend(backend_name), source.config)
     signature = backend.load(source)
     limit = source.config.batching.max_batch_size
     if not signature.batched:
@@ -86,7 +87,8 @@ def go_live(
         prepared.signature,
         name=source.model_name,
         instances=config.resources.instances,
-        inline=prepared.backend_name != "python",
+        # A text takes as long as it is, whatever the batch before it took.
+        inline=prepared.backend_name != "python" and config.tokenizer is None,
         clock=clock,
         loop=loop,
     )
@@ -129,10 +131,12 @@ def _measured_before(
     source: BackendSource, manifest: Manifest | None, limit: int
 ) -> dict[int, int]:
     """The manifest's profile, if it is of such a machine and such a session; else empty."""
-    threads = source.config.resources.intra_op_threads
+    resources = source.config.resources
+    threads = resources.intra_op_threads
     if manifest is None or threads is None:
         return {}
-    measured = manifest.profile_for(hardware_key(available_cores()), threads)
+    level = resources.graph_optimization or "all"
+    measured = manifest.profile_for(hardware_key(available_cores()), threads, level)
     return {rows: took_ns for rows, took_ns in measured.items() if rows <= limit}
 
 

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from serve.config import InputConfig, ModelConfig
+from serve.config import InputConfig, ModelConfig, Tokenizer
+from serve.config.model import GraphOptimization
 from serve.errors import RepositoryError
 from serve.repository.files import read_text, reason_of, shown
 
@@ -86,6 +87,7 @@ class Session(_Part):
     """How the version was measured, and is to be run unless model.yaml says otherwise."""
 
     intra_op_threads: int | None = Field(None, ge=1, le=1024)
+    graph_optimization: GraphOptimization | None = None
 
 
 class Golden(_Part):
@@ -97,9 +99,10 @@ class Golden(_Part):
 
 
 class ProfileRow(_Part):
-    """What batches of one size took."""
+    """What batches of one size took; ``length`` is that of their rows, where it varies."""
 
     batch: int = Field(ge=1)
+    length: int | None = Field(None, ge=1)
     count: int = Field(ge=1)
     p50_us: float = Field(gt=0)
     p95_us: float = Field(gt=0)
@@ -107,10 +110,16 @@ class ProfileRow(_Part):
 
 
 class Profile(_Part):
-    """Measurements on one kind of machine, with one setting of the session."""
+    """Measurements on one kind of machine, with one setting of the session.
+
+    Where rows vary in length there is a row for each length at each batch size, and
+    ``typical_length`` is the one that most of the evaluation set's rows fit.
+    """
 
     hardware_key: str
     intra_op_threads: int = Field(ge=1)
+    graph_optimization: GraphOptimization = "all"
+    typical_length: int | None = Field(None, ge=1)
     rows: tuple[ProfileRow, ...] = Field(min_length=1)
     load_ms: float = 0.0
     memory_bytes: int = 0
@@ -126,6 +135,7 @@ class Manifest(_Part):
     signature: SignatureEntry
     files: tuple[FileEntry, ...] = Field(min_length=1)
     session: Session = Session()
+    tokenizer: Tokenizer | None = None
     golden: Golden | None = None
     profiles: tuple[Profile, ...] = ()
     reference: str = ""
@@ -134,11 +144,18 @@ class Manifest(_Part):
     gates: tuple[dict[str, Any], ...] = ()
     lineage: dict[str, Any] = Field(default_factory=dict)
 
-    def profile_for(self, hardware_key: str, threads: int) -> dict[int, int]:
+    def profile_for(
+        self, hardware_key: str, threads: int, graph_optimization: str = "all"
+    ) -> dict[int, int]:
         """Batch rows to nanoseconds as measured on such a machine; empty if it never was."""
-        for profile in self.profiles:
-            if (profile.hardware_key, profile.intra_op_threads) == (hardware_key, threads):
-                return {row.batch: max(1, int(row.p50_us * 1000)) for row in profile.rows}
+        session = (hardware_key, threads, graph_optimization)
+        for each in self.profiles:
+            if session == (each.hardware_key, each.intra_op_threads, each.graph_optimization):
+                return {
+                    row.batch: max(1, int(row.p50_us * 1000))
+                    for row in each.rows
+                    if row.length == each.typical_length
+                }
         return {}
 
 
@@ -215,10 +232,16 @@ def settings_of(config: ModelConfig, manifest: Manifest) -> ModelConfig:
         if known.default is None and default is not None and _allowed(default, known):
             inputs[entry.name] = known.model_copy(update={"default": default})
     resources = config.resources
-    if resources.intra_op_threads is None:
-        update = {"intra_op_threads": manifest.session.intra_op_threads}
-        resources = resources.model_copy(update=update)
-    return config.model_copy(update={"inputs": inputs, "resources": resources})
+    update = {
+        name: value
+        for name, value in manifest.session.model_dump(exclude_none=True).items()
+        if getattr(resources, name) is None
+    }
+    resources = resources.model_copy(update=update)
+    tokenizer = config.tokenizer or manifest.tokenizer
+    return config.model_copy(
+        update={"inputs": inputs, "resources": resources, "tokenizer": tokenizer}
+    )
 
 
 def _allowed(default: bool | int | float | str, setting: InputConfig) -> bool:

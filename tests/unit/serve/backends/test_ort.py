@@ -229,18 +229,37 @@ def test_run_still_answers_when_the_arena_is_shrunk(source: BackendSource) -> No
 def test_thread_count_of_the_settings_is_used_without_a_trial(
     make_source: MakeSource, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
-    seen = []
-    real = onnxruntime.InferenceSession
-
-    def spy(path: str, options: Any, **rest: Any) -> Any:
-        seen.append(options.intra_op_num_threads)
-        return real(path, options, **rest)
-
-    monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
+    seen = session_options(monkeypatch)
     source = make_source(resources={"device": "cpu", "intra_op_threads": threads})
     onnx_models.mlp(source.artefact)
     loaded(source)
-    assert seen == [threads]
+    assert [options.intra_op_num_threads for options in seen] == [threads]
+
+
+@pytest.mark.parametrize(
+    ("setting", "level"), [({}, "ALL"), ({"graph_optimization": "off"}, "DISABLE_ALL")]
+)
+def test_graph_is_optimised_as_far_as_the_settings_say(
+    make_source: MakeSource, monkeypatch: pytest.MonkeyPatch, setting: Any, level: str
+) -> None:
+    seen = session_options(monkeypatch)
+    source = make_source(resources={"device": "cpu", "intra_op_threads": 1, **setting})
+    onnx_models.mlp(source.artefact)
+    loaded(source)
+    assert [options.graph_optimization_level.name.endswith(level) for options in seen] == [True]
+
+
+def session_options(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The options of every session that is made from now on."""
+    seen: list[Any] = []
+    real = onnxruntime.InferenceSession
+
+    def spy(path: str, options: Any, **rest: Any) -> Any:
+        seen.append(options)
+        return real(path, options, **rest)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
+    return seen
 
 
 def test_thread_count_is_not_tried_when_row_length_is_unknown(

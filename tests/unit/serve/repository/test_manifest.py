@@ -104,6 +104,13 @@ def test_settings_of_leaves_what_model_yaml_says(tmp_path: Path) -> None:
     assert settings_of(given, known(write(tmp_path))) == given
 
 
+def test_settings_of_takes_the_session_that_was_measured(tmp_path: Path) -> None:
+    manifest = known(write(tmp_path, session={"graph_optimization": "off"}))
+    assert settings_of(ModelConfig(), manifest).resources.graph_optimization == "off"
+    given = ModelConfig.model_validate({"resources": {"graph_optimization": "basic"}})
+    assert settings_of(given, manifest).resources.graph_optimization == "basic"
+
+
 def test_profile_for_is_empty_on_another_machine(tmp_path: Path) -> None:
     row = {"batch": 4, "count": 9, "p50_us": 12.5, "p95_us": 20.0, "p99_us": 30.0}
     profile = {"hardware_key": "cpu-here-2c", "intra_op_threads": 1, "rows": [row]}
@@ -111,6 +118,22 @@ def test_profile_for_is_empty_on_another_machine(tmp_path: Path) -> None:
     assert manifest.profile_for("cpu-here-2c", 1) == {4: 12_500}
     assert manifest.profile_for("cpu-here-2c", 2) == {}
     assert manifest.profile_for("cpu-there-2c", 1) == {}
+    assert manifest.profile_for("cpu-here-2c", 1, "off") == {}
+
+
+def test_profile_for_is_of_rows_of_the_typical_length(tmp_path: Path) -> None:
+    rows = [
+        {"batch": 4, "length": length, "count": 9, "p50_us": length, "p95_us": 99, "p99_us": 99}
+        for length in (16, 64)
+    ]
+    profile = {
+        "hardware_key": "cpu-here-2c",
+        "intra_op_threads": 1,
+        "typical_length": 16,
+        "rows": rows,
+    }
+    manifest = known(write(tmp_path, profiles=[profile]))
+    assert manifest.profile_for("cpu-here-2c", 1) == {4: 16_000}
 
 
 def test_scan_serves_the_version_before_one_that_is_half_copied(tmp_path: Path) -> None:
