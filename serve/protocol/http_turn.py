@@ -47,7 +47,8 @@ def decode_turn(
     bodies: Sequence[Body], model_name: str, model_version: str, frames: FrameMemory
 ) -> Turn:
     """Decode bodies that are JSON alone. Never raises: a request that is wrong is so by itself."""
-    frame = frames.recall(bodies[0])
+    several = len(bodies) > 1  # one body is parsed as quickly as it is recalled
+    frame = frames.recall(bodies[0]) if several else None
     tensors = None if frame is None else frame.tensors(bodies)
     if frame is not None and tensors is not None:
         requests = [InferRequest(model_name, model_version, []) for _ in bodies]
@@ -67,7 +68,8 @@ def decode_turn(
     if common is not None:
         try:
             block = _block(alike, common, model_name, model_version)
-            frames.learn(bodies[members[0]], alike[0])
+            if several:
+                frames.learn(bodies[members[0]], alike[0])
         except InvalidRequest:  # one of them, or all: each is told for itself
             rest += zip(members, alike, strict=True)
             members = []

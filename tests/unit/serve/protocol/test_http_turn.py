@@ -103,7 +103,7 @@ BODY = st.one_of(
 @given(st.lists(BODY, min_size=1, max_size=6), st.lists(BODY, min_size=1, max_size=3))
 def test_turn_gives_what_each_body_gives_alone(bodies: list[bytes], before: list[bytes]) -> None:
     frames = FrameMemory()
-    decode_turn(before, "m", "", frames)
+    decode_turn(before * 2, "m", "", frames)
     together = outcomes(decode_turn(bodies, "m", "", frames), len(bodies))
     assert repr([told(one) for one in together]) == repr([told(alone(one)) for one in bodies])
 
