@@ -7,6 +7,7 @@ from serve.config.model import (
     OutputConfig,
     Resources,
     Slo,
+    Tokenizer,
     Versions,
     Warmup,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "Resources",
     "ServerSettings",
     "Slo",
+    "Tokenizer",
     "Versions",
     "Warmup",
 ]

@@ -43,7 +43,7 @@ class Endpoint:
             live.signature,
             live.config,
             live.max_batch_rows,
-            utf8=live.backend == "onnxruntime",
+            utf8=live.backend == "onnxruntime" or live.config.tokenizer is not None,
         )
         self._outputs = [(spec.name, spec.datatype) for spec in live.signature.outputs]
         self._output_index = {name: index for index, (name, _) in enumerate(self._outputs)}
