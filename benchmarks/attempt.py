@@ -64,7 +64,7 @@ class Driven:
 
 
 class Attempt:
-    """Entered around all of a scenario; ``notes`` and ``invalid`` may be added to."""
+    """Entered around all of a scenario; ``notes``, ``invalid``, ``inconclusive`` may grow."""
 
     def __init__(self, context: Context, scenario: str, params: msgspec.Struct) -> None:
         self._context = context
@@ -74,6 +74,7 @@ class Attempt:
         self._waited_share = 0.0
         self.notes: list[str] = []
         self.invalid: list[str] = []
+        self.inconclusive: list[str] = []
 
     def __enter__(self) -> Attempt:
         self.noise.__enter__()
@@ -173,6 +174,7 @@ class Attempt:
             noise=self.noise.samples,
             duration_s=round(time.perf_counter() - self.noise.start_s, 3),
             invalid=tuple(dict.fromkeys(self.invalid)),
+            inconclusive=tuple(self.inconclusive),
             notes=tuple(self.notes),
             **more,
         )

@@ -85,6 +85,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float = 0.0
     invalid: tuple[str, ...] = ()
     """Why this attempt proves nothing; empty for an honest one."""
+    inconclusive: tuple[str, ...] = ()
+    """Why it decides nothing although it is honest, and what it shows; empty where it decides."""
     unsupported: str = ""
     """Why the scenario cannot be run on this server; nothing was measured then."""
     notes: tuple[str, ...] = ()

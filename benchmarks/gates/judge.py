@@ -51,6 +51,8 @@ class Judge:
         blank = Finding.of(gate, value=measured.metrics.get(gate.metric, math.nan))
         if measured.invalid:
             return blank.ended(Verdict.INVALID, "; ".join(measured.invalid))
+        if measured.inconclusive:
+            return blank.ended(Verdict.INCONCLUSIVE, "; ".join(measured.inconclusive))
         if gate.metric not in measured.metrics:
             return blank.ended(
                 Verdict.ERROR,

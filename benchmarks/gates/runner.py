@@ -139,7 +139,8 @@ class Runner:
         findings = self.judge.findings(scenario.gates, measured)
         verdict = combined(finding.verdict for finding in findings)
         if not findings:
-            verdict = Verdict.INVALID if measured.invalid else Verdict.PASS
+            undecided = Verdict.INCONCLUSIVE if measured.inconclusive else Verdict.PASS
+            verdict = Verdict.INVALID if measured.invalid else undecided
         return Attempt(number=number, verdict=verdict, findings=findings, measurement=measured)
 
     def _outcome(self, scenario: Scenario, attempts: list[Attempt]) -> ScenarioOutcome:

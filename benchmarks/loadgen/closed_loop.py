@@ -16,7 +16,8 @@ from benchmarks.loadgen import histogram
 from benchmarks.loadgen.outcomes import Part, phase_report, slices
 from benchmarks.loadgen.slots import Slots
 from benchmarks.loadgen.spec import ClosedLoop, LoadSpec, Phase
-from benchmarks.loadgen.wire import IDLE, LOST, Slot, open_wire
+from benchmarks.loadgen.wire import IDLE, LOST, Slot
+from benchmarks.loadgen.wires import open_wire
 
 __all__ = ["ClosedGenerator"]
 

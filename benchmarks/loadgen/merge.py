@@ -29,6 +29,7 @@ def report(spec: LoadSpec, parts: Sequence[Part]) -> LoadReport:
         timeline=_timeline([one for part in parts for one in part.slices], spec.slice_s),
         health=health.check(spec, parts, total),
         interrupted=any(part.interrupted for part in parts),
+        given_up=any(part.given_up for part in parts),
     )
 
 

@@ -18,9 +18,11 @@ from benchmarks.loadgen import histogram
 from benchmarks.loadgen.arrivals import schedule
 from benchmarks.loadgen.health import late_s
 from benchmarks.loadgen.outcomes import Part, phase_report, slices
+from benchmarks.loadgen.settled import Tally
 from benchmarks.loadgen.slots import Slots
 from benchmarks.loadgen.spec import LoadSpec, OpenLoop
-from benchmarks.loadgen.wire import IDLE, LOST, Slot, open_wire
+from benchmarks.loadgen.wire import IDLE, LOST, Slot
+from benchmarks.loadgen.wires import open_wire
 
 __all__ = ["OpenGenerator"]
 
@@ -56,6 +58,12 @@ class OpenGenerator:
         # Of the run
         self._zero_s = 0.0
         self._stopped_s: float | None = None
+        self._tally: Tally | None = None
+        self._is_given_up = False
+        if load.give_up is not None:
+            measured = [one.measured for one in load.phases]
+            first = int(np.argmax(np.asarray(measured)[self._phase])) if self._count else 0
+            self._tally = Tally(load.give_up, self._due, first, spec.slo_ms, spec.processes)
         self._sent = asyncio.Event()
         self._finished = asyncio.Event()
 
@@ -98,6 +106,12 @@ class OpenGenerator:
             number += 1
         self._outstanding += number - first
         self._next = number
+        if self._tally is not None:
+            self._tally.came_to(first, number, now_s)
+            if self._tally.is_settled(now_s, self._backlog, number):
+                self._is_given_up = True
+                self.stop()
+                return
         if number < count:
             self._loop.call_later(TICK_S, self._tick)
         else:
@@ -106,8 +120,10 @@ class OpenGenerator:
 
     def answered(self, slot: Slot | None, number: int, status: int, hinted: bool) -> None:
         """See ``Owner.answered``."""
-        self._answered_s[number] = time.perf_counter() - self._zero_s
+        now_s = self._answered_s[number] = time.perf_counter() - self._zero_s
         self._status[number] = status
+        if self._tally is not None:
+            self._tally.answered(number, now_s - self._due[number], status)
         if not hinted and status == 503:
             self._unhinted.append(number)
         self._outstanding -= 1
@@ -169,5 +185,6 @@ class OpenGenerator:
             scheduled=int(measured.sum()),
             dealt_with=int((reached_s <= until_s).sum()),
             cpu_share=cpu_share,
-            interrupted=self._stopped_s is not None,
+            interrupted=self._stopped_s is not None and not self._is_given_up,
+            given_up=self._is_given_up,
         )

@@ -46,6 +46,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """Of the scheduled ones, those it got round to inside the schedule's own time."""
     cpu_share: float
     interrupted: bool = False
+    given_up: bool = False
 
 
 def phase_report(

@@ -14,6 +14,7 @@ from benchmarks.measurement import Slice
 from benchmarks.payloads import Payload
 
 __all__ = [
+    "Bounds",
     "ClosedLoop",
     "Health",
     "Latency",
@@ -49,6 +50,15 @@ class Phase(msgspec.Struct, frozen=True):
     """Whether it counts: warm-up does not."""
 
 
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """Parts of the requests after the warm-up that a load may have, and no more."""
+
+    slow_share: float
+    """Slower than the SLO."""
+    bad_share: float
+    """Refused or failed."""
+
+
 class OpenLoop(msgspec.Struct, frozen=True, tag="open", kw_only=True):
     """Requests at times fixed beforehand, whatever the server does (``profiles`` makes phases)."""
 
@@ -56,6 +66,8 @@ class OpenLoop(msgspec.Struct, frozen=True, tag="open", kw_only=True):
     arrivals: Literal["poisson", "constant"] = "poisson"
     seed: int = 20261123
     """The same seed gives the same arrivals, however many processes share them."""
+    give_up: Bounds | None = None
+    """Stop as soon as it is certain to be beyond one of these at its end."""
 
 
 class ClosedLoop(msgspec.Struct, frozen=True, tag="closed", kw_only=True):
@@ -174,6 +186,8 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     """Every phase, warm-up included; from the start of the first one."""
     health: Health
     interrupted: bool = False
+    given_up: bool = False
+    """Whether it was stopped because it was certain to be beyond its bounds."""
 
     @property
     def answered(self) -> int:

@@ -7,8 +7,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.loadgen.spec import LoadSpec
-
 __all__ = [
     "GRPC",
     "IDLE",
@@ -18,7 +16,6 @@ __all__ = [
     "Wire",
     "is_ok",
     "is_refused",
-    "open_wire",
     "status_name",
 ]
 
@@ -83,21 +80,6 @@ class Wire(Protocol):
 
     async def close(self) -> None:
         """Let go of everything; no slot is used any more."""
-
-
-def open_wire(spec: LoadSpec, owner: Owner) -> Wire:
-    """The wire for the target's protocol; gRPC's library is only loaded where it is spoken."""
-    if spec.target.protocol == "http":
-        from benchmarks.loadgen.http1 import HttpWire
-
-        return HttpWire(spec, owner)
-    if spec.target.protocol == "grpc":
-        from benchmarks.loadgen.grpc_unary import UnaryWire
-
-        return UnaryWire(spec, owner)
-    from benchmarks.loadgen.grpc_stream import StreamWire
-
-    return StreamWire(spec, owner)
 
 
 def is_ok(status: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:

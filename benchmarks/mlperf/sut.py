@@ -16,7 +16,8 @@ import uvloop
 
 from benchmarks.loadgen.slots import Slots
 from benchmarks.loadgen.spec import LoadSpec
-from benchmarks.loadgen.wire import GRPC, IDLE, Slot, open_wire
+from benchmarks.loadgen.wire import GRPC, IDLE, Slot
+from benchmarks.loadgen.wires import open_wire
 
 __all__ = ["Sample", "System"]
 

@@ -33,8 +33,8 @@ ADVICE = {
     Verdict.ERROR: "Mend what the message names, then run it again.",
     Verdict.INVALID: "It says nothing about the server, good or bad. Run it again on a quieter"
     " machine.",
-    Verdict.INCONCLUSIVE: "The interval holds the limit. More rounds or more requests would narrow"
-    " it; decide how many before the next run, not after.",
+    Verdict.INCONCLUSIVE: "The interval holds the limit, or there was no answer in time. More"
+    " rounds, requests or time would help; decide how many before the next run, not after.",
     Verdict.UNSUPPORTED: "The server lacks something that a scenario needs. Take the scenario out,"
     " or say `if_unsupported: skip` in the gate file.",
 }

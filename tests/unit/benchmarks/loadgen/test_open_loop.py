@@ -6,7 +6,7 @@ import time
 import pytest
 
 from benchmarks.loadgen.open_loop import OpenGenerator
-from benchmarks.loadgen.spec import LoadSpec, OpenLoop, Phase, Target
+from benchmarks.loadgen.spec import Bounds, LoadSpec, OpenLoop, Phase, Target
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 REFUSED = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
@@ -93,3 +93,20 @@ async def test_open_loop_that_is_stopped_reports_what_it_sent(answering, payload
     assert part.interrupted
     assert [phase.name for phase in part.phases] == ["warmup"]
     assert 0 < part.phases[0].offered < 20
+
+
+async def test_open_loop_gives_up_a_load_that_cannot_be_kept(answering, payload):
+    load = OpenLoop(
+        phases=(Phase("steady", 1000.0, 60.0),),
+        arrivals="constant",
+        give_up=Bounds(slow_share=1.0, bad_share=0.0005),
+    )
+    async with answering(REFUSED) as port:
+        target = Target(port=port)
+        spec = LoadSpec(target=target, payloads=(payload,), load=load, slo_ms=60_000.0)
+        generator = OpenGenerator(spec, load)
+        await generator.connect(4)
+        part = await generator.run(time.perf_counter())
+
+    assert (part.given_up, part.interrupted) == (True, False)
+    assert 31 < part.scheduled == part.phases[0].refused < 1000
