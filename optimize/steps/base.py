@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from serve.config.base import Settings
 
-__all__ = ["EXPORT", "MODEL", "PROGRAM", "Context", "Step", "op_counts"]
+__all__ = ["COMPILED", "EXPORT", "MODEL", "PROGRAM", "Context", "Step", "Teaching", "op_counts"]
 
 MODEL = "model.onnx"
 """The file of an artefact's folder."""
 PROGRAM = "program.pt2"
 """Beside it where the model is a network: what ``torch.export`` made of it, with its shapes."""
+COMPILED = "model.pt2"
+"""In place of MODEL: native code that torch made of the program."""
 EXPORT = "export.json"
-"""How the export was made: its ``opset``, or in ``no_onnx`` why it has no graph."""
+"""How the export was made: its ``opset``, or in ``no_onnx`` why it has no graph; of a network, the
+names of its ``outputs``."""
 
 TREES = ("TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble")
 
 
 @dataclass(frozen=True)
+class Teaching:
+    """What a step that learns may read: folders of finished steps, and the original.
+
+    ``output`` is the judged one, which it learns; ``metrics`` are those of the gates, of which
+    ``custom`` loads the user's own. ``original`` loads the trained model.
+    """
+
+    folder: Path
+    export: Path
+    reference: Path
+    lessons: Path
+    output: str
+    metrics: Sequence[str]
+    custom: Callable[[], Mapping[str, Callable[..., Any]]]
+    original: Callable[[], Any]
+
+
+@dataclass(frozen=True)
 class Context:
-    """What a step may look at besides the artefact: real inputs, decoded, by name."""
+    """What a step may look at besides the artefact: real inputs, decoded, by name.
+
+    ``teaching`` is there for a step that ``learns``.
+    """
 
     calibration: dict[str, Any]
+    teaching: Teaching | None = None
 
 
 class Step(Settings):
@@ -36,6 +62,20 @@ class Step(Settings):
     rounds: ClassVar[bool] = False
     """Whether it rounds numbers coarsely: then a row's neighbours may move its answer, by no more
     than the rounding itself does."""
+    learns: ClassVar[bool] = False
+    """Whether it is taught by the original, on rows of ``data.training`` and ``data.transfer``."""
+    takes: ClassVar[str] = MODEL
+    """The file of the artefact's folder that it reads."""
+    makes: ClassVar[str] = MODEL
+    """The file that it writes."""
+
+    def unavailable(self) -> str:
+        """Why the step cannot be done on this machine: what is absent; empty if nothing is."""
+        return ""
+
+    def target_key(self) -> str:
+        """What of this machine its result depends on, beside the libraries; empty if nothing."""
+        return ""
 
     def not_applicable(self, ops: dict[str, int]) -> str:
         """Why the step has nothing to do in a graph of such operators; empty if it has."""

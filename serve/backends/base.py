@@ -14,13 +14,17 @@ __all__ = ["Backend", "BackendSource"]
 
 @dataclass(frozen=True, slots=True)
 class BackendSource:
-    """Where a version comes from: its model's folder and settings, and its artefact."""
+    """Where a version comes from: its model's folder and settings, and its artefact.
+
+    ``verified``: a manifest, or whoever made the artefact a moment ago, vouches for its contents.
+    """
 
     model_name: str
     version: int
     folder: Path
     artefact: Path
     config: ModelConfig
+    verified: bool = False
 
 
 class Backend(Protocol):

@@ -11,16 +11,22 @@ from serve.errors import RepositoryError
 
 __all__ = ["ARTEFACTS", "backend_for_artefact", "create_backend"]
 
-ARTEFACTS: Mapping[str, str] = {"model.onnx": "onnxruntime", "model.py": "python"}
+ARTEFACTS: Mapping[str, str] = {
+    "model.onnx": "onnxruntime",
+    "model.pt2": "torch",
+    "model.py": "python",
+}
 """The file of a version folder that is served, and the backend that serves it."""
 
 _CLASSES: Mapping[str, tuple[str, str]] = {
     "onnxruntime": ("serve.backends.ort", "OnnxRuntimeBackend"),
     "python": ("serve.backends.python_model", "PythonBackend"),
+    "torch": ("serve.backends.torch_aoti", "TorchBackend"),
 }
 
 _INSTALL: Mapping[str, str] = {
     "onnxruntime": "pip install 'penstock[cpu]', or 'penstock[gpu]' for NVIDIA GPUs; never both",
+    "torch": "pip install 'penstock[torch]', with the version of torch that compiled the model",
 }
 
 

@@ -36,7 +36,9 @@ def verified_settings(source: BackendSource) -> tuple[BackendSource, Manifest | 
     if manifest is None:
         return source, None
     check_files(folder, manifest, contents=True)
-    return replace(source, config=settings_of(source.config, manifest)), manifest
+    config = settings_of(source.config, manifest)
+    listed = any(folder / entry.path == source.artefact for entry in manifest.files)
+    return replace(source, config=config, verified=listed), manifest
 
 
 def replay_golden(

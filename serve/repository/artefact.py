@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from serve.errors import RepositoryError
@@ -10,14 +10,21 @@ from serve.repository.files import shown
 
 __all__ = ["ARTEFACT_NAMES", "find_artefact"]
 
-ARTEFACT_NAMES: Mapping[str, str] = {"onnxruntime": "model.onnx", "python": "model.py"}
+ARTEFACT_NAMES: Mapping[str, str] = {
+    "onnxruntime": "model.onnx",
+    "python": "model.py",
+    "torch": "model.pt2",
+}
 """Backend to the file it serves, unless ``default_model_filename`` names another."""
 
-BACKEND_OF_SUFFIX: Mapping[str, str] = {".onnx": "onnxruntime", ".py": "python"}
+BACKEND_OF_SUFFIX: Mapping[str, str] = {
+    ".onnx": "onnxruntime",
+    ".pt2": "torch",
+    ".py": "python",
+}
 
 FOREIGN: Mapping[str, str] = {
-    "model.pt2": "torch",
-    "model.pt": "torch",
+    "model.pt": "TorchScript",
     "model.plan": "TensorRT",
     "model.savedmodel": "TensorFlow",
     "model.graphdef": "TensorFlow",
@@ -47,7 +54,7 @@ def find_artefact(folder: Path, backend: str | None, file_name: str = "") -> tup
         )
     for kind, path in found.items():
         return _file(path), kind
-    raise _missing(folder, " or ".join(wanted.values()))
+    raise _missing(folder, _either(wanted.values()))
 
 
 def _named(folder: Path, backend: str | None, file_name: str) -> tuple[Path, str]:
@@ -56,7 +63,7 @@ def _named(folder: Path, backend: str | None, file_name: str) -> tuple[Path, str
         raise RepositoryError(
             path=str(folder / file_name),
             problem="its name does not tell which backend serves it",
-            remedy="set `backend`, or name the file *.onnx or *.py",
+            remedy="set `backend`, or name the file *.onnx, *.pt2 or *.py",
         )
     if not _exists(folder / file_name):
         raise _missing(folder, file_name)
@@ -79,6 +86,11 @@ def _file(path: Path) -> Path:
             path=str(path), problem=problem, remedy="put the model's file in its place"
         )
     return path
+
+
+def _either(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _missing(folder: Path, expected: str) -> RepositoryError:

@@ -18,7 +18,7 @@ def test_create_backend_gives_the_named_one(name: str, platform: str) -> None:
 
 
 def test_create_backend_lists_the_known_when_unknown() -> None:
-    with pytest.raises(RepositoryError, match=r"'tensorflow'.*onnxruntime, python"):
+    with pytest.raises(RepositoryError, match=r"'tensorflow'.*onnxruntime, python, torch"):
         create_backend("tensorflow")
 
 
@@ -30,7 +30,7 @@ def test_backend_for_artefact_goes_by_the_name(file: str, backend: str) -> None:
 
 
 def test_backend_for_artefact_refuses_other_files() -> None:
-    with pytest.raises(RepositoryError, match=r"model\.plan.*model\.onnx, model\.py"):
+    with pytest.raises(RepositoryError, match=r"model\.plan.*model\.onnx, model\.pt2, model\.py"):
         backend_for_artefact(Path("fraud/1/model.plan"))
 
 
@@ -46,9 +46,11 @@ def test_create_backend_names_the_extra_when_the_runtime_is_absent(
 def test_backends_import_no_runtime_before_it_is_asked_for() -> None:
     modules = (
         "arena, input_values, load_errors, model_module, onnx_types, output_cast, output_check,"
-        " providers, python_model, registry, session_run, signature, thread_trial, threads, warmup"
+        " providers, pt2_file, pt2_inputs, python_model, registry, session_run, signature,"
+        " thread_trial, threads, warmup"
     )
     code = (
-        f"import sys; from serve.backends import {modules}; assert 'onnxruntime' not in sys.modules"
+        f"import sys; from serve.backends import {modules}\n"
+        "assert not {'onnxruntime', 'torch'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

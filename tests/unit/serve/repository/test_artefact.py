@@ -18,6 +18,8 @@ def touch(folder: Path, *names: str) -> None:
     [
         (["model.onnx"], None, "", ("model.onnx", "onnxruntime")),
         (["model.py"], None, "", ("model.py", "python")),
+        (["model.pt2"], None, "", ("model.pt2", "torch")),
+        (["m.pt2"], None, "m.pt2", ("m.pt2", "torch")),
         (["model.onnx", "model.py"], "python", "", ("model.py", "python")),
         (["m.onnx"], None, "m.onnx", ("m.onnx", "onnxruntime")),
         (["weights.bin"], "onnxruntime", "weights.bin", ("weights.bin", "onnxruntime")),
@@ -39,9 +41,9 @@ def test_find_artefact_takes_the_file_meant(
 @pytest.mark.parametrize(
     ("files", "problem"),
     [
-        ([], "is empty, but no model.onnx or model.py"),
+        ([], "is empty, but no model.onnx, model.py or model.pt2"),
         (["model.onxx", ".hidden"], "has 'model.onxx', but no"),
-        (["model.pt"], "there is no torch backend"),
+        (["model.pt"], "there is no TorchScript backend"),
         (["model.onnx", "model.py"], "has model.onnx and model.py"),
     ],
 )
