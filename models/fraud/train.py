@@ -34,6 +34,8 @@ from optimize.convert.thresholds import lightgbm_thresholds, round_thresholds_do
 FOLDER = Path(__file__).resolve().parent
 ROWS = 200_000
 SEED = 7
+TRANSFER_ROWS = 100_000
+TRANSFER_SEED = 70
 # A review team can follow up alarms of which four in five are right.
 PRECISION = 0.8
 
@@ -231,6 +233,17 @@ def evaluation() -> tuple[pd.DataFrame, npt.NDArray[Any]]:
     """For ``penstock optimize``: the latest transactions, which nothing was fitted or chosen on."""
     test = _trained()[2].test.reset_index(drop=True)
     return test[list(FEATURES)], test["is_fraud"].to_numpy().astype(np.int64)
+
+
+def training() -> tuple[pd.DataFrame, npt.NDArray[Any]]:
+    """For ``distil``: what the trees were trained on."""
+    table = _trained()[2].train.reset_index(drop=True)
+    return table[list(FEATURES)], table["is_fraud"].to_numpy().astype(np.int64)
+
+
+def transfer() -> pd.DataFrame:
+    """For ``distil``: transactions of another stream, whose labels nobody knows."""
+    return generate(TRANSFER_ROWS, TRANSFER_SEED)[list(FEATURES)]
 
 
 def main() -> None:
