@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from optimize.steps.aot_inductor import AotInductor
 from optimize.steps.base import Step
 from optimize.steps.cast import Cast
 from optimize.steps.clean import Clean
+from optimize.steps.distil import Distil
 from optimize.steps.fuse import Fuse
 from optimize.steps.optimise_graph import Compile
 from optimize.steps.quantize import QuantizeDynamic, QuantizeStatic
 
-__all__ = ["STEPS", "Cast", "Clean", "Compile", "Fuse", "QuantizeDynamic", "QuantizeStatic", "Step"]
+__all__ = [
+    "STEPS",
+    "AotInductor",
+    "Cast",
+    "Clean",
+    "Compile",
+    "Distil",
+    "Fuse",
+    "QuantizeDynamic",
+    "QuantizeStatic",
+    "Step",
+]
 
 STEPS: Mapping[str, type[Step]] = {
-    step.kind: step for step in (Clean, Fuse, QuantizeDynamic, QuantizeStatic, Cast, Compile)
+    step.kind: step
+    for step in (Distil, Clean, Fuse, QuantizeDynamic, QuantizeStatic, Cast, Compile, AotInductor)
 }
 """By the name they have in ``optimize.steps``."""
