@@ -31,7 +31,7 @@ class Judge:
 
     target: Array
     metrics: Sequence[str]
-    custom: Mapping[str, Callable[[Array, Array], float]]
+    custom: Mapping[str, Callable[[Array, Array], Any]]
 
     def __call__(self, prediction: Array) -> Scores:
         """Each metric of the judged output [rows, ...]."""

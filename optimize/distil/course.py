@@ -25,6 +25,7 @@ from optimize.source.load import function_at
 from optimize.source.network import Network
 from optimize.steps.base import MODEL, Teaching
 from optimize.steps.distil import Distil
+from serve.backends.tokenizer import COLUMNS
 from serve.tensors import Array
 
 __all__ = ["Course", "course_of"]
@@ -61,6 +62,12 @@ def course_of(
     own_network = ".py:" in step.student and isinstance(original, Network)
     if step.student == "layers" or own_network:
         return _of_network(step, teaching, original, lessons, evaluation, target)
+    if isinstance(original, Network) and original.text is not None:
+        raise OptimizeError(
+            step="distil",
+            problem=f"the original reads text, and {step.student} is not of tokens",
+            remedy="use student: layers, or file.py:function that returns a network of tokens",
+        )
     return _of_rows(step, teaching, lessons, evaluation, target)
 
 
@@ -117,13 +124,16 @@ def _of_network(
             remedy="use student: mlp, or file.py:function that returns a network of your own",
         )
     network: Network = original
+    encoder = network.encoder()
+    arrays = network.tokenised(lessons.arrays, encoder)
+    variable = {**network.variable, **dict.fromkeys(COLUMNS, (1,))} if encoder else network.variable
 
     def make() -> nn.Module:
         if step.student == "layers":
             module = fewer_layers(network.module, step.keep, step.count)
         else:
             module = function_at(teaching.folder, step.student, "distil")(network.module)
-        return _Raw(module, network, tuple(lessons.arrays), teaching.output, target)
+        return _Raw(module, network, tuple(arrays), teaching.output, target)
 
     def write(student: nn.Module, path: Path) -> None:
         alone = replace(network, module=student.module)
@@ -137,8 +147,8 @@ def _of_network(
             ) from error
 
     return Course(
-        Arguments(lessons.arrays, network.variable),
-        Arguments(evaluation, network.variable),
+        Arguments(arrays, variable),
+        Arguments(network.tokenised(evaluation, encoder), variable),
         make,
         lambda student: _Answer(student),  # type: ignore[arg-type]
         write,

@@ -114,6 +114,9 @@ def read_lessons(folder: Path) -> Lessons:
 
 def _answers(original: Original, rows: Rows, graph: Path) -> dict[str, Array]:
     shapes = _output_shapes(graph)
+    # Texts of like length together: a network pads each to the longest beside it.
+    order = np.argsort(_lengths(rows), kind="stable")
+    rows = rows.take(order)
     found: list[dict[str, Array]] = []
     for start in range(0, len(rows), ASKED_ROWS):
         few = rows.take(slice(start, start + ASKED_ROWS))
@@ -124,12 +127,22 @@ def _answers(original: Original, rows: Rows, graph: Path) -> dict[str, Array]:
         except Exception as error:
             raise OptimizeError(
                 step="teach",
-                problem=f"the original failed on transfer rows {start} to {start + len(few)}:"
+                problem=f"the original failed on the transfer rows:"
                 f" {type(error).__name__}: {' '.join(str(error).split())[:300]}",
                 remedy="ask it such rows by hand; students learn from rows that it answers",
             ) from error
         print(f"asked {start + len(few)} of {len(rows)} rows", flush=True)  # noqa: T201 - log.txt
-    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    back = np.argsort(order, kind="stable")
+    return {name: np.concatenate([part[name] for part in found])[back] for name in found[0]}
+
+
+def _lengths(rows: Rows) -> Array:
+    """Bytes of text in each row."""
+    total = np.zeros(len(rows), np.int64)
+    for array in rows.arrays.values():
+        if array.dtype == object:
+            total += [sum(map(len, row)) for row in array.reshape(len(rows), -1)]
+    return total
 
 
 def _output_shapes(graph: Path) -> dict[str, tuple[int, ...]]:
