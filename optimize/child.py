@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from optimize.settings import StepLimits
 __all__ = ["run_step"]
 
 MEMORY_SHARE = 0.8
+SCRATCH = "tmp"
+"""In a step's folder, until it is done."""
 OUT_OF_MEMORY = ("MemoryError", "bad_alloc", "Cannot allocate memory", "Failed to allocate memory")
 
 
@@ -43,18 +46,34 @@ def run_step(cache: Cache, key: str, name: str, task: dict[str, Any], limits: St
         (work / "task.json").write_text(json.dumps({"memory_mb": memory, **task}, indent=1))
         task_file = cache.folder / key / "task.json"
         root = Path(__file__).resolve().parents[1]
-        command = [sys.executable, "-m", "optimize.worker"]
-        again = shlex.join([*command, str(task_file), str(task_file.parent / "again")])
-        (work / "reproduce.sh").write_text(f"#!/bin/sh\ncd {shlex.quote(str(root))} && {again}\n")
+        kept = task_file.parent / "again"
+        again = shlex.join([*_command(kept), str(task_file), str(kept)])
+        (work / "reproduce.sh").write_text(
+            f"#!/bin/sh\nmkdir -p {shlex.quote(str(kept / SCRATCH))}"
+            f" && cd {shlex.quote(str(root))} && {again}\n"
+        )
+        (work / SCRATCH).mkdir()
+        command = [*_command(work), str(work / "task.json"), str(work)]
         with open(work / "log.txt", "wb") as log:
-            code = _wait(name, [*command, str(work / "task.json"), str(work)], log, limits, root)
+            code = _wait(name, command, log, limits, root)
         if code != 0:
             raise _failure(name, work, code, memory)
+        shutil.rmtree(work / SCRATCH)
         return cache.finish(key, work)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise _disk_full(name, cache.folder) from error
         raise
+
+
+def _command(work: Path) -> list[str]:
+    """The step's process, whose temporary files and compiler caches are in its own folder.
+
+    A step that is killed leaves them there, where the next run sweeps them away.
+    """
+    scratch = work / SCRATCH
+    places = [f"TMPDIR={scratch}", f"TORCHINDUCTOR_CACHE_DIR={scratch / 'inductor'}"]
+    return ["/usr/bin/env", *places, sys.executable, "-m", "optimize.worker"]
 
 
 def _wait(name: str, command: list[str], log: Any, limits: StepLimits, root: Path) -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def load(folder: Path, code: str, key: str = "k", limits: StepLimits = ROOM) -> 
         "source": "make.py:model",
         "evaluation": "make.py:data",
         "target": "y",
+        "outputs": [],
+        "variable": {},
     }
     return run_step(Cache(folder / "cache"), key, "source", task, limits)
 
@@ -66,3 +69,21 @@ def test_run_step_ends_one_that_takes_too_long(tmp_path: Path) -> None:
     code = "import threading\ndef model(): threading.Event().wait()\n"
     with pytest.raises(OptimizeError, match=r"not done after 0.02 minutes"):
         load(tmp_path, code, limits=StepLimits(minutes=0.02))
+
+
+def test_run_step_leaves_no_temporary_files(tmp_path: Path) -> None:
+    code = (
+        "import tempfile\n"
+        "def model():\n    kept = tempfile.mkdtemp()\n    return kept.encode()\n"
+        "def data(): return [1.0], [1]\n"
+    )
+    path = load(tmp_path, code)
+    made, _, _ = pickle.loads((path / "source.pkl").read_bytes())
+    assert Path(made.decode()).is_relative_to(tmp_path / "cache")
+    assert not Path(made.decode()).exists()
+    assert sorted(file.name for file in path.iterdir()) == [
+        "log.txt",
+        "reproduce.sh",
+        "source.pkl",
+        "task.json",
+    ]
