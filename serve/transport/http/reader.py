@@ -26,7 +26,7 @@ from serve.transport.http.problems import (
     headers_too_large,
     unsupported_transfer_coding,
 )
-from serve.transport.http.request_head import END, NO_HEAD, NOTHING_KNOWN, Head
+from serve.transport.http.request_head import END, NO_HEAD, NOTHING_KNOWN, Head, KnownHead
 
 __all__ = ["BODY", "HEAD", "IDLE", "Receiver", "RequestReader"]
 
@@ -54,12 +54,14 @@ class RequestReader:
     """
 
     __slots__ = (
+        "_awaited",
         "_between",
         "_body",
         "_body_bytes",
         "_closed",
         "_completed",
         "_context",
+        "_head_alone",
         "_header_bytes",
         "_headers",
         "_last",
@@ -92,6 +94,8 @@ class RequestReader:
         self._received_ns = 0
         self._last = NO_HEAD, 0  # the last request that was complete
         self._usual = NOTHING_KNOWN  # what the last one was recalled by
+        self._awaited: KnownHead | None = None  # recalled, and its body has yet to come
+        self._head_alone = b""  # in the parser, where a head came without its body
         self._reset()
 
     def _reset(self) -> None:
@@ -109,28 +113,38 @@ class RequestReader:
         self._upgrade_bytes = 0
 
     def recall(self, data: bytes) -> Exchange | None:
-        """The request that ``data`` is, if it is one whole request whose head is known by heart.
+        """The request that ``data`` completes, if its head is known by heart.
 
-        None: it has to be parsed, by ``feed``.
+        That is one whole request, or the body of one whose head came alone, as many clients send
+        them. None: ``feed`` has to see to it.
         """
         if not self._between:
             return None
         context = self._context
-        known = self._usual
-        if not data.startswith(known.raw):
-            found = context.heads.get(data[: data.find(END) + len(END)])
-            if found is None:
-                return None
-            self._usual = known = found
+        known = self._awaited
+        if known is not None:
+            body = data
+            now_ns = self._received_ns
+        else:
+            known = self._usual
+            if not data.startswith(known.raw):
+                found = context.heads.get(data[: data.find(END) + len(END)])
+                if found is None:
+                    return None
+                self._usual = known = found
+            body = data[known.head_bytes :]
+            now_ns = context.clock()
         body_bytes = known.body_bytes
-        if len(data) - known.head_bytes != body_bytes or context.draining:
+        if len(body) != body_bytes or context.draining:
             return None
         inflight_bytes = context.inflight_bytes + body_bytes
         if inflight_bytes > context.max_inflight_bytes:
             return None
         context.inflight_bytes = inflight_bytes
-        self.since_ns = self._received_ns = now_ns = context.clock()
-        body = data[known.head_bytes :]
+        self.since_ns = self._received_ns = now_ns
+        if self._awaited is not None:
+            self._awaited = None
+            self.phase = IDLE
         return Exchange(self._receiver, context, known.head, body, body_bytes, now_ns, True)
 
     @property
@@ -144,10 +158,20 @@ class RequestReader:
         Raises:
             PenstockError: the input breaks HTTP or a limit; nothing more can be read from it.
         """
+        self._now_ns = self._context.clock()
+        if self._awaited is not None:
+            # The body comes in pieces, or not as it was declared: for the parser, after all.
+            data = b"".join([self._awaited.raw, data])
+            self._awaited = None
+            self.phase = IDLE
+        elif self._between and data == self._usual.raw and self._usual.body_bytes:
+            self._start()
+            self.phase = BODY
+            self._awaited = self._usual
+            return
         before = self.phase
         body_before = self._body_bytes
         between, self._between = self._between, False
-        self._now_ns = self._context.clock()
         self._completed = 0
         while True:
             try:
@@ -169,9 +193,13 @@ class RequestReader:
             tail = bytes(data[-len(END) :])
             ends = tail == END or not tail.endswith((b"\r", b"\n"))
             self._between = self.phase == IDLE and ends
-            if between and self._between and self._completed == 1:
-                self._context.heads.learn(data, *self._last)
+            head_alone, self._head_alone = self._head_alone, b""
+            if self._between and self._completed == 1 and (between or head_alone):
+                message = b"".join([head_alone, data]) if head_alone else data
+                self._context.heads.learn(message, *self._last)
             return
+        # A second piece that completes nothing makes it a body in pieces, which is not recalled.
+        self._head_alone = bytes(data) if between and bytes(data[-len(END) :]) == END else b""
         if before == self.phase and self._body_bytes == body_before:
             self._no_progress(data)
 

@@ -12,6 +12,7 @@ from tests.support.http import FakePlane, Wire, chunked, get, infer_body, post
 
 BODY = infer_body([1.0, 2.0])
 OTHER = infer_body([3.0, 4.0])
+HEAD_ALONE = post(BODY)[: -len(BODY)]
 
 
 def head(**headers: str) -> Head:
@@ -24,6 +25,33 @@ async def test_second_request_of_a_client_is_not_parsed(wire):
     wire.connection._reader._parser = None  # it would fail, were it used
     wire.send(post(OTHER))
     assert [reply.json["outputs"][0]["data"] for reply in wire.replies] == [[1, 2], [3, 4]]
+
+
+async def test_head_that_comes_without_its_body_is_not_parsed_either(wire):
+    wire.send(HEAD_ALONE)
+    wire.send(BODY)
+    wire.connection._reader._parser = None  # it would fail, were it used
+    wire.send(HEAD_ALONE)
+    assert len(wire.replies) == 1
+    wire.send(OTHER)
+    wire.send(post(BODY))
+    data = [reply.json["outputs"][0]["data"] for reply in wire.replies]
+    assert data == [[1, 2], [3, 4], [1, 2]]
+
+
+async def test_body_in_pieces_behind_a_known_head_is_parsed(wire):
+    wire.send(post(BODY))
+    for piece in (HEAD_ALONE, OTHER[:10], OTHER[10:], post(BODY)):
+        wire.send(piece)
+    data = [reply.json["outputs"][0]["data"] for reply in wire.replies]
+    assert data == [[1, 2], [3, 4], [1, 2]]
+
+
+async def test_body_that_does_not_come_behind_a_known_head_times_out(wire):
+    wire.send(post(BODY))
+    wire.send(HEAD_ALONE)
+    wire.connection.sweep(wire.context.clock() + wire.context.body_timeout_ns + 1)
+    assert [reply.status for reply in wire.replies] == [200, 408]
 
 
 async def test_connections_share_what_is_known(connect, plane, wire):
@@ -70,6 +98,11 @@ PIECES = [
     post(OTHER),
     post(BODY)[:40],
     post(BODY)[40:],
+    HEAD_ALONE,
+    BODY,
+    OTHER,
+    BODY[:9],
+    BODY[9:],
     post(b"", length=5),
     b"hello",
     get("/v2"),
