@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +19,7 @@ from rich.table import Table
 from benchmarks.cost.cli import cost
 from benchmarks.gates import files
 from benchmarks.gates.outcome import RunResult, encode
+from benchmarks.gates.plan import Plan, plan
 from benchmarks.gates.session import run_gate
 from benchmarks.gates.spec import GateFile
 from benchmarks.interrupts import interruptible, uninterrupted
@@ -64,6 +66,9 @@ def bench(
     no_baseline: Annotated[
         bool, typer.Option("--no-baseline", help="Do not judge ratios to a baseline.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done, and how long it takes.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     list_all: Annotated[
         bool, typer.Option("--list", help="List shipped gate files and scenarios.")
@@ -89,6 +94,9 @@ def bench(
     else:
         given = {"url": url, "grpc_url": grpc_url, "admin_url": admin_url, "pid": pid}
         loaded = files.load(gate, settings, server=given, only=only)
+        if dry_run:
+            _show_plan(plan(loaded.spec), as_json)
+            return
         notes = (f"only {', '.join(only)}",) if only else ()
         result = _run(loaded, out, as_json, with_baseline=not no_baseline, notes=notes)
         raise typer.Exit(result.exit_code)
@@ -144,6 +152,13 @@ def _list(as_json: bool) -> None:
         for row in rows.items():
             table.add_row(*row)
         console.print(table)
+
+
+def _show_plan(planned: Plan, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(msgspec.to_builtins(planned), indent=2))
+    else:
+        Console().print(terminal.render_plan(planned))
 
 
 def _init(path: Path) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from benchmarks.cost import page, words
 from benchmarks.cost.model import Cost, cost_of
 from benchmarks.cost.spec import PRICES, Prices
-from benchmarks.cost.throughput import Throughput, from_result, given
+from benchmarks.cost.throughput import Throughput, from_last_result, from_result, given
 from benchmarks.yaml_file import override, read_mapping, validated
 
 __all__ = ["cost"]
@@ -22,7 +22,11 @@ __all__ = ["cost"]
 
 def cost(
     result: Annotated[
-        Path | None, typer.Argument(help="A result.json of `penstock bench`.", metavar="[RESULT]")
+        Path | None,
+        typer.Argument(
+            help="A result.json of `penstock bench`. Default: the last one with a throughput.",
+            metavar="[RESULT]",
+        ),
     ] = None,
     qps: Annotated[
         float | None, typer.Option(help="Predictions a second a machine, in place of a result.")
@@ -38,11 +42,13 @@ def cost(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """Turn throughput at the SLO into machines, dollars a million predictions and a month."""
-    if (result is None) == (qps is None):
-        raise ValueError("give a result.json, or a throughput with --qps")
+    if result is not None and qps is not None:
+        raise ValueError("give a result.json or --qps, not both")
+    if scenario is not None and result is None:
+        raise ValueError("--scenario is one of a result.json: name that too")
     data = override(read_mapping(prices), settings)
     assumed = validated(Prices, data, prices)
-    throughput = given(qps) if qps is not None else from_result(_required(result), scenario)
+    throughput = _throughput(result, qps, scenario)
     costs = [cost_of(throughput.qps, instance, assumed) for instance in assumed.instances]
     if html is not None:
         html.write_text(page.render(costs, throughput, assumed))
@@ -60,9 +66,10 @@ def cost(
         console.print(f"  {name}: {text}", style="dim", markup=False, highlight=False)
 
 
-def _required(result: Path | None) -> Path:
-    assert result is not None
-    return result
+def _throughput(result: Path | None, qps: float | None, scenario: str | None) -> Throughput:
+    if qps is not None:
+        return given(qps)
+    return from_last_result() if result is None else from_result(result, scenario)
 
 
 def _json(costs: list[Cost], throughput: Throughput, prices: Prices) -> str:

@@ -77,7 +77,11 @@ def assumptions(throughput: Throughput, prices: Prices) -> list[tuple[str, str]]
     if traffic.usd_per_gb_out is None:
         text = f"{size}, {month_gb:,.0f} GB a month: no price in the file, not included"
     else:
-        text = f"{size}, ${traffic.usd_per_gb_out:g} a GB ({traffic.source}, {traffic.date})"
+        usd = month_gb * traffic.usd_per_gb_out
+        text = (
+            f"{size}, {month_gb:,.0f} GB and ${usd:,.0f} a month"
+            f" at ${traffic.usd_per_gb_out:g} a GB ({traffic.source}, {traffic.date})"
+        )
     lines.append(("traffic out", text))
     lines += [
         (one.name, f"${one.usd_per_month:,.2f} a month ({one.source}, {one.date})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from benchmarks.attempt import Interrupted
 from benchmarks.gates.driver import Driver, Progress
 from benchmarks.gates.judge import Judge
 from benchmarks.gates.outcome import Attempt, Provenance, RunResult, ScenarioOutcome
+from benchmarks.gates.plan import merged
 from benchmarks.gates.spec import GateFile, Scenario
 from benchmarks.gates.verdict import Verdict, combined
 from benchmarks.measurement import Measurement
@@ -106,19 +107,7 @@ class Runner:
         return self._outcome(scenario, attempts)
 
     def _params(self, scenario: Scenario) -> dict[str, Any]:
-        """The scenario's own, over the file's defaults where it has them, over the built-in."""
-        built_in = self.driver.parameters(scenario.kind)
-        unknown = sorted(scenario.params.keys() - built_in.keys())
-        if unknown:
-            raise ValueError(
-                f"{scenario.kind} has no parameter {unknown[0]}"
-                f" (it has {', '.join(sorted(built_in))})"
-            )
-        defaults: Mapping[str, Any] = self.spec.defaults.model_dump(
-            exclude_none=True, exclude={"seed"}
-        )
-        common = {name: value for name, value in defaults.items() if name in built_in}
-        return {**built_in, **common, **scenario.params}
+        return merged(self.spec, scenario, self.driver.parameters(scenario.kind))
 
     def _attempt(self, scenario: Scenario, params: dict[str, Any], number: int) -> Attempt:
         """Whatever goes wrong in a scenario is that scenario's error, and the others still run."""

@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.gates.outcome import RunResult, ScenarioOutcome
+from benchmarks.gates.plan import Plan
 from benchmarks.gates.verdict import Verdict
 from benchmarks.report import words
 
-__all__ = ["render"]
+__all__ = ["render", "render_plan"]
 
 STYLES = {
     Verdict.PASS: "green",
@@ -35,6 +36,20 @@ def render(result: RunResult) -> RenderableType:
     if advice:
         lines.append(Padding(Text(advice, style="dim"), (0, 0, 0, 2)))
     return Group(*lines)
+
+
+def render_plan(plan: Plan) -> RenderableType:
+    """A line for each scenario, and how long all of it takes."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("scenario", style="bold", no_wrap=True)
+    table.add_column("about", justify="right", no_wrap=True)
+    table.add_column("gates")
+    for one in plan.scenarios:
+        table.add_row(Text(one.name), f"{one.lasts_s:,.0f} s", Text("; ".join(one.gates)))
+    total = f"About {words.minutes(plan.lasts_s)}, attempts repeated for noise not counted"
+    budget = f"; nothing new is begun after {words.minutes(plan.budget_s)}."
+    style = "" if plan.lasts_s <= plan.budget_s else "yellow"
+    return Group(table, Text(total + budget, style=style))
 
 
 def _scenarios(outcomes: tuple[ScenarioOutcome, ...]) -> Iterator[RenderableType]:

@@ -8,7 +8,7 @@ from benchmarks.gates.findings import Finding
 from benchmarks.gates.outcome import RunResult, ScenarioOutcome
 from benchmarks.gates.verdict import Verdict
 
-__all__ = ["HEADLINES", "MARKS", "advice", "figure", "measured", "reasons"]
+__all__ = ["HEADLINES", "MARKS", "advice", "figure", "measured", "minutes", "reasons"]
 
 HEADLINES = {
     Verdict.PASS: "Pass: ship it",
@@ -89,6 +89,11 @@ def _with_value(found: Finding) -> str:
     if found.is_relative or math.isnan(found.value):
         return found.reason
     return f"{measured(found)[0]}, {found.reason}"
+
+
+def minutes(seconds: float) -> str:
+    """As people say it."""
+    return f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.1f} min"
 
 
 def figure(value: float) -> str:

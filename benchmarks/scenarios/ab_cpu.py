@@ -25,6 +25,7 @@ from benchmarks.loadgen.spec import ClosedLoop
 from benchmarks.measurement import Measurement, Round
 from benchmarks.payloads import Payload
 from benchmarks.scenarios.params import LoadParams, load_spec, payloads_for
+from benchmarks.scenarios.planned import SERVER_S, loads_s
 from benchmarks.subject import Served, UnsupportedError
 
 NAME = "ab_cpu"
@@ -52,6 +53,12 @@ class Params(LoadParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     starts: Annotated[
         int, Meta(ge=1, description="Fresh processes over which the pairs are spread.")
     ] = 4
+
+
+def planned_s(params: Params) -> float:
+    """About how long it takes."""
+    loads = 2 * (params.rounds + params.starts)
+    return 2 * params.starts * SERVER_S + loads_s(loads, params.round_s + params.warmup_s)
 
 
 def run(context: Context, params: Params) -> Measurement:

@@ -16,6 +16,7 @@ from benchmarks.inputs.encode import Encoding
 from benchmarks.loadgen.spec import ClosedLoop
 from benchmarks.measurement import CurvePoint, Measurement
 from benchmarks.scenarios.params import Count, LoadParams, load_spec, payloads_for
+from benchmarks.scenarios.planned import SERVER_S, loads_s
 
 NAME = "batch_sweep"
 METRICS = {
@@ -44,6 +45,13 @@ class Params(LoadParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     warmup_s: Annotated[float, Meta(ge=0, description="Load before it.")] = 0.5
     connections: Annotated[int, Meta(ge=1, description="Callers at once.")] = 8
     payloads: Annotated[int, Meta(ge=1, description="Different requests, sent in turn.")] = 8
+
+
+def planned_s(params: Params) -> float:
+    """About how long it takes."""
+    encodings = params.encodings if params.protocol == "http" else ("binary",)
+    loads = len(encodings) * len(params.sizes)
+    return SERVER_S + loads_s(loads, params.warmup_s + params.duration_s)
 
 
 def run(context: Context, params: Params) -> Measurement:

@@ -16,6 +16,7 @@ from benchmarks.measure import interleave
 from benchmarks.measurement import Measurement
 from benchmarks.models import FEATURES, SMALL
 from benchmarks.payloads import binary_rows, json_rows
+from benchmarks.scenarios.planned import SERVER_S, loads_s
 from benchmarks.scenarios.rounds import RoundParams, error_rate, loader
 from benchmarks.summary import medians, ratio
 
@@ -35,6 +36,11 @@ class Params(RoundParams, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     rows: Annotated[int, Meta(ge=2, description="Rows of the requests with several.")] = 64
     connections: Annotated[int, Meta(ge=1, description="Callers at once.")] = 16
+
+
+def planned_s(params: Params) -> float:
+    """About how long it takes."""
+    return SERVER_S + loads_s(4 * (params.rounds + 1), params.round_s)
 
 
 def run(context: Context, params: Params) -> Measurement:

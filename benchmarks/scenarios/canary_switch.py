@@ -13,6 +13,7 @@ from benchmarks.attempt import Attempt
 from benchmarks.context import Context
 from benchmarks.inputs.signature import extensions
 from benchmarks.measurement import Measurement
+from benchmarks.scenarios.planned import SERVER_S
 from benchmarks.subject import UnsupportedError
 
 NAME = "canary_switch"
@@ -22,6 +23,11 @@ METRICS: dict[str, str] = {}
 
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """None, as long as there is nothing to switch."""
+
+
+def planned_s(params: Params) -> float:
+    """About how long it takes."""
+    return SERVER_S
 
 
 def run(context: Context, params: Params) -> Measurement:

@@ -33,7 +33,7 @@ from benchmarks.scenarios import (
 from benchmarks.scenarios.params import describe
 from benchmarks.subject import UnsupportedError
 
-__all__ = ["SCENARIOS", "ParamsError", "Scenario", "run"]
+__all__ = ["SCENARIOS", "ParamsError", "Scenario", "planned_s", "run"]
 
 
 class ParamsError(ValueError):
@@ -50,6 +50,8 @@ class Scenario(msgspec.Struct, frozen=True):
     metrics: Mapping[str, str]
     """Name of each metric it yields, and what it means; ``{…}`` stands for a parameter's value."""
     measure: Callable[[Context, Any], Measurement]
+    plan: Callable[[Any], float]
+    """About how many seconds it takes with these parameters, once, on a quiet machine."""
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -63,9 +65,8 @@ class Scenario(msgspec.Struct, frozen=True):
 
 
 def _scenario(module: ModuleType) -> Scenario:
-    return Scenario(
-        module.NAME, (module.__doc__ or "").strip(), module.Params, module.METRICS, module.run
-    )
+    about = (module.__doc__ or "").strip()
+    return Scenario(module.NAME, about, module.Params, module.METRICS, module.run, module.planned_s)
 
 
 SCENARIOS: Mapping[str, Scenario] = {
@@ -104,11 +105,7 @@ def run(name: str, context: Context, params: Mapping[str, Any]) -> Measurement:
         Interrupted: Ctrl-C; carries what was measured.
     """
     scenario = SCENARIOS[name]
-    try:
-        converted = msgspec.convert(dict(params), scenario.params, strict=False)
-    except msgspec.ValidationError as error:
-        known = ", ".join(scenario.defaults)
-        raise ParamsError(f"{name}: {error} (parameters: {known})") from error
+    converted = _converted(scenario, params)
     try:
         return scenario.measure(context, converted)
     except UnsupportedError as why:
@@ -118,3 +115,22 @@ def run(name: str, context: Context, params: Mapping[str, Any]) -> Measurement:
             metrics={},
             unsupported=f"unsupported by this server: {why}",
         )
+
+
+def planned_s(name: str, params: Mapping[str, Any]) -> float:
+    """About how long a scenario takes, once, on a quiet machine.
+
+    Raises:
+        KeyError: there is no such scenario.
+        ParamsError: it has no such parameter, or a value does not fit.
+    """
+    scenario = SCENARIOS[name]
+    return scenario.plan(_converted(scenario, params))
+
+
+def _converted(scenario: Scenario, params: Mapping[str, Any]) -> msgspec.Struct:
+    try:
+        return msgspec.convert(dict(params), scenario.params, strict=False)
+    except msgspec.ValidationError as error:
+        known = ", ".join(scenario.defaults)
+        raise ParamsError(f"{scenario.name}: {error} (parameters: {known})") from error

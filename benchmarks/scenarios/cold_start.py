@@ -18,6 +18,7 @@ from benchmarks.measurement import Measurement, Round
 from benchmarks.noise import is_quiet
 from benchmarks.payloads import Payload
 from benchmarks.scenarios.params import LoadParams, payloads_for
+from benchmarks.scenarios.planned import SERVER_S
 from benchmarks.subject import Given, Launch, UnsupportedError, serve, served, start
 
 NAME = "cold_start"
@@ -37,6 +38,11 @@ class Params(LoadParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How often."""
 
     starts: Annotated[int, Meta(ge=1, description="Fresh processes.")] = 10
+
+
+def planned_s(params: Params) -> float:
+    """With a baseline that is started as often."""
+    return (1 + 2 * params.starts) * SERVER_S
 
 
 def run(context: Context, params: Params) -> Measurement:

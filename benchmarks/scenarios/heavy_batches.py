@@ -20,6 +20,7 @@ from benchmarks.measure import interleave
 from benchmarks.measurement import Measurement
 from benchmarks.models import HEAVY, HEAVY_FEATURES, SLO_MS
 from benchmarks.payloads import binary_rows
+from benchmarks.scenarios.planned import SERVER_S, loads_s
 from benchmarks.scenarios.rounds import RoundParams, Seen, error_rate, loader
 from benchmarks.session import SessionLoop, session_loop
 from benchmarks.summary import medians, ratio
@@ -50,6 +51,11 @@ class Params(RoundParams, frozen=True, kw_only=True, forbid_unknown_fields=True)
     connections: Annotated[
         int, Meta(ge=0, description="Callers at once; 0: as many as the SLO has room for.")
     ] = 0
+
+
+def planned_s(params: Params) -> float:
+    """About how long it takes."""
+    return SERVER_S + loads_s(2 * (params.rounds + 1), params.round_s) + 6.0
 
 
 def run(context: Context, params: Params) -> Measurement:

@@ -26,6 +26,7 @@ from benchmarks.measurement import Measurement
 from benchmarks.models import LARGE, LARGE_ELEMENTS
 from benchmarks.payloads import binary_rows
 from benchmarks.process import running
+from benchmarks.scenarios.planned import SERVER_S, loads_s
 from benchmarks.scenarios.rounds import RoundParams, Seen, error_rate, loader
 from benchmarks.session import SessionLoop, session_loop
 from benchmarks.subject import Served, served
@@ -51,6 +52,11 @@ class Params(RoundParams, frozen=True, kw_only=True, forbid_unknown_fields=True)
     memory_requests: Annotated[
         int, Meta(ge=1, description="Requests that raise the peak of memory.")
     ] = 5
+
+
+def planned_s(params: Params) -> float:
+    """About how long it takes."""
+    return SERVER_S + loads_s(2 * (params.rounds + 1), params.round_s * 1.25)
 
 
 def run(context: Context, params: Params) -> Measurement:

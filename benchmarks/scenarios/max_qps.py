@@ -87,7 +87,7 @@ class Params(LoadParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def planned_s(params: Params) -> float:
-    """At most."""
+    """At most; less where the machine is quiet."""
     return params.budget_s
 
 

@@ -18,6 +18,7 @@ from benchmarks.measure import interleave
 from benchmarks.measurement import Measurement
 from benchmarks.models import FEATURES, SMALL
 from benchmarks.payloads import json_rows
+from benchmarks.scenarios.planned import SERVER_S, loads_s
 from benchmarks.scenarios.rounds import RoundParams, Seen, error_rate, loader, pairs
 from benchmarks.subject import Served
 from benchmarks.summary import medians, ratio
@@ -57,6 +58,11 @@ class Scraper:
             response = connection.getresponse()
             response.read()
         self.scrapes += response.status == 200
+
+
+def planned_s(params: Params) -> float:
+    """About how long it takes."""
+    return SERVER_S + loads_s(2 * (params.rounds + 1), params.round_s)
 
 
 def run(context: Context, params: Params) -> Measurement:

@@ -26,6 +26,7 @@ from benchmarks.measurement import CurvePoint, Measurement, Slice
 from benchmarks.models import FEATURES, STEADY
 from benchmarks.payloads import Payload, json_rows
 from benchmarks.scenarios.params import LoadParams, Positive, load_spec, payloads_for
+from benchmarks.scenarios.planned import SERVER_S, loads_s
 from benchmarks.scenarios.timeline import back_to_slo_s
 from benchmarks.subject import Served
 
@@ -74,6 +75,12 @@ class Params(LoadParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     capacity_s: Annotated[float, Meta(gt=0, description="Load that measures the capacity.")] = 5.0
     capacity_connections: Annotated[int, Meta(ge=1, description="Callers who measure it.")] = 32
     connections: Annotated[int, Meta(ge=1, description="Most requests under way at once.")] = 512
+
+
+def planned_s(params: Params) -> float:
+    """About how long it takes."""
+    burst_s = 3 * params.burst_s + RECOVERY_S
+    return SERVER_S + loads_s(2, params.capacity_s + 1) + loads_s(len(params.factors), burst_s)
 
 
 def run(context: Context, params: Params) -> Measurement:

@@ -21,6 +21,7 @@ from benchmarks.loadgen.spec import OpenLoop, Phase
 from benchmarks.measurement import Measurement
 from benchmarks.proctree import ProcessTree
 from benchmarks.scenarios.params import LoadParams, load_spec, payloads_for
+from benchmarks.scenarios.planned import SERVER_S, loads_s
 from benchmarks.scenarios.timeline import back_to_slo_s
 from benchmarks.subject import Served, UnsupportedError
 
@@ -43,6 +44,11 @@ class Params(LoadParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     replica: Annotated[
         str, Meta(min_length=1, description="Words in the command line of a replica process.")
     ] = "EngineReplica"
+
+
+def planned_s(params: Params) -> float:
+    """About how long it takes."""
+    return SERVER_S + loads_s(1, params.before_s + params.after_s)
 
 
 def run(context: Context, params: Params) -> Measurement:

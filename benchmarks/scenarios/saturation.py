@@ -17,6 +17,7 @@ from benchmarks.context import Context
 from benchmarks.loadgen.spec import ClosedLoop
 from benchmarks.measurement import CurvePoint, Measurement
 from benchmarks.scenarios.params import Count, LoadParams, load_spec, payloads_for
+from benchmarks.scenarios.planned import SERVER_S, loads_s
 
 NAME = "saturation"
 METRICS = {
@@ -41,6 +42,11 @@ class Params(LoadParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["own", "wrk", "auto"],
         Meta(description="Generator; wrk knows HTTP only, and sends the first payload only."),
     ] = "own"
+
+
+def planned_s(params: Params) -> float:
+    """About how long it takes."""
+    return SERVER_S + loads_s(len(params.levels), params.warmup_s + params.duration_s)
 
 
 def run(context: Context, params: Params) -> Measurement:

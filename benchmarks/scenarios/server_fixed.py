@@ -16,6 +16,7 @@ from benchmarks.loadgen.profiles import steady
 from benchmarks.loadgen.spec import OpenLoop
 from benchmarks.measurement import Measurement
 from benchmarks.scenarios.params import LoadParams, load_spec, payloads_for
+from benchmarks.scenarios.planned import SERVER_S, loads_s
 
 NAME = "server_fixed"
 METRICS = LOAD_METRICS
@@ -30,6 +31,11 @@ class Params(LoadParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "poisson"
     duration_s: Annotated[float, Meta(gt=0, description="Load that counts.")] = 30.0
     warmup_s: Annotated[float, Meta(ge=0, description="Load before it.")] = 3.0
+
+
+def planned_s(params: Params) -> float:
+    """About how long it takes."""
+    return SERVER_S + loads_s(1, params.warmup_s + params.duration_s)
 
 
 def run(context: Context, params: Params) -> Measurement:

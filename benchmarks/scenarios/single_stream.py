@@ -15,6 +15,7 @@ from benchmarks.context import Context
 from benchmarks.loadgen.spec import ClosedLoop
 from benchmarks.measurement import Measurement
 from benchmarks.scenarios.params import LoadParams, load_spec, payloads_for
+from benchmarks.scenarios.planned import SERVER_S, loads_s
 
 NAME = "single_stream"
 METRICS = LOAD_METRICS
@@ -25,6 +26,11 @@ class Params(LoadParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     duration_s: Annotated[float, Meta(gt=0, description="Load that counts.")] = 10.0
     warmup_s: Annotated[float, Meta(ge=0, description="Load before it.")] = 1.0
+
+
+def planned_s(params: Params) -> float:
+    """About how long it takes."""
+    return SERVER_S + loads_s(1, params.warmup_s + params.duration_s)
 
 
 def run(context: Context, params: Params) -> Measurement:

@@ -20,6 +20,7 @@ from benchmarks.models import FEATURES, SMALL
 from benchmarks.payloads import json_rows
 from benchmarks.process import running
 from benchmarks.scenarios.params import Count
+from benchmarks.scenarios.planned import SERVER_S, loads_s
 from benchmarks.scenarios.rounds import RoundParams, Seen, error_rate, loader, pairs
 from benchmarks.subject import served
 from benchmarks.summary import medians, ratio
@@ -45,6 +46,12 @@ class Params(RoundParams, frozen=True, kw_only=True, forbid_unknown_fields=True)
     levels: Annotated[
         tuple[Count, ...], Meta(min_length=1, description="Numbers of connections.")
     ] = (8, 64, 256)
+
+
+def planned_s(params: Params) -> float:
+    """About how long it takes."""
+    loads = 2 * len(params.levels) * (params.rounds + 1)
+    return 2 * SERVER_S + loads_s(loads, params.round_s)
 
 
 def run(context: Context, params: Params) -> Measurement:

@@ -22,6 +22,7 @@ from benchmarks.loadgen.spec import OpenLoop
 from benchmarks.measurement import Measurement, Slice
 from benchmarks.proctree import ProcessTree
 from benchmarks.scenarios.params import LoadParams, load_spec, payloads_for
+from benchmarks.scenarios.planned import SERVER_S, loads_s
 from benchmarks.scenarios.slope import theil_sen
 from benchmarks.subject import UnsupportedError
 from benchmarks.ticker import Ticker
@@ -64,6 +65,12 @@ class Reading(NamedTuple):
     def of(cls, tree: ProcessTree) -> Reading:
         """Now."""
         return cls(time.perf_counter(), tree.rss_bytes())
+
+
+def planned_s(params: Params) -> float:
+    """About how long it takes."""
+    count = max(2, round(params.duration_s / params.window_s))
+    return SERVER_S + loads_s(1, params.settle_s) + loads_s(count, params.duration_s / count)
 
 
 def run(context: Context, params: Params) -> Measurement:

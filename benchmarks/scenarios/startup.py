@@ -16,6 +16,7 @@ from benchmarks.inputs.source import Inputs
 from benchmarks.measurement import Measurement
 from benchmarks.models import SMALL
 from benchmarks.scenarios import cold_start
+from benchmarks.scenarios.planned import SERVER_S
 
 NAME = "startup"
 METRICS = cold_start.METRICS
@@ -25,6 +26,11 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How often."""
 
     starts: Annotated[int, msgspec.Meta(ge=1, description="Fresh processes.")] = 5
+
+
+def planned_s(params: Params) -> float:
+    """About how long it takes."""
+    return (1 + params.starts) * SERVER_S
 
 
 def run(context: Context, params: Params) -> Measurement:

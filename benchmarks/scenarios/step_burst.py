@@ -15,6 +15,7 @@ from benchmarks.context import Context
 from benchmarks.loadgen.spec import OpenLoop, Phase
 from benchmarks.measurement import Measurement
 from benchmarks.scenarios.params import LoadParams, load_spec, payloads_for
+from benchmarks.scenarios.planned import SERVER_S, loads_s
 from benchmarks.scenarios.timeline import back_to_slo_s
 
 NAME = "step_burst"
@@ -40,6 +41,12 @@ class Params(LoadParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     burst_s: Annotated[float, Meta(gt=0, description="Length of the burst.")] = 10.0
     warmup_s: Annotated[float, Meta(ge=0, description="Base rate before all that.")] = 2.0
     connections: Annotated[int, Meta(ge=1, description="Most requests under way at once.")] = 256
+
+
+def planned_s(params: Params) -> float:
+    """About how long it takes."""
+    lasts_s = params.warmup_s + 2 * params.normal_s + params.burst_s
+    return SERVER_S + loads_s(1, lasts_s)
 
 
 def run(context: Context, params: Params) -> Measurement:

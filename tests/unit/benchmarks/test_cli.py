@@ -59,13 +59,24 @@ def test_cost_is_printed_as_json(capsys):
     assert document["assumptions"]["budget_usd_per_month"] == 5000
 
 
+def test_dry_run_shows_what_each_scenario_does_and_how_long_it_takes(capsys):
+    assert called("smoke", "--only", "headline_http", "--dry-run", None) == 0
+    planned = json.loads(capsys.readouterr().out)
+    (scenario,) = planned["scenarios"]
+    assert scenario["params"]["rate"] == 1000
+    assert scenario["params"]["duration_s"] < scenario["lasts_s"] < planned["lasts_s"]
+    assert called("smoke", "--dry-run") == 0
+    assert "cpu_vs_baseline" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["bench", "nosuch.yaml"], "shipped: "),
         (["bench"], "name a gate file"),
         (["bench", "smoke", "--only", "nosuch"], "there are headline_http"),
-        (["bench", "cost"], "give a result.json"),
+        (["bench", "cost", "result.json", "--qps", "9"], "not both"),
+        (["bench", "cost", "--scenario", "soak"], "name that too"),
     ],
 )
 def test_mistakes_are_told_in_a_line_and_exit_2(arguments, words):

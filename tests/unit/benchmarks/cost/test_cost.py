@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 
 import pytest
 from pydantic import ValidationError
@@ -9,14 +10,15 @@ from pydantic import ValidationError
 from benchmarks.cost.model import cost_of, machines_for, monthly_usd
 from benchmarks.cost.page import render
 from benchmarks.cost.spec import PRICES, Prices, Traffic
-from benchmarks.cost.throughput import from_result, given
+from benchmarks.cost.throughput import from_last_result, from_result, given
 from benchmarks.cost.words import assumptions, verdict
 from benchmarks.yaml_file import read_mapping
 from tests.support.results import example
 
 
 def prices(**changes):
-    return Prices.model_validate({**read_mapping(PRICES), **changes})
+    """The shipped file, without traffic unless a test sets it."""
+    return Prices.model_validate({**read_mapping(PRICES), "traffic": {}, **changes})
 
 
 @pytest.mark.parametrize(
@@ -72,11 +74,21 @@ def test_no_throughput_costs_no_sum():
         cost_of(0, prices().instances[0], prices())
 
 
-def result_file(tmp_path, metrics, verdict="pass"):
-    path = tmp_path / "result.json"
-    scenario = {"name": "highest", "verdict": verdict, "params": {"rows": 2}}
-    attempts = [{"measurement": {"metrics": metrics}}]
-    path.write_text(json.dumps({"scenarios": [{**scenario, "attempts": attempts}]}))
+def test_shipped_file_prices_ten_thousand_a_second_within_the_budget_traffic_included():
+    assumed = Prices.model_validate(read_mapping(PRICES))
+    found = cost_of(1000, assumed.instances[0], assumed)
+    assert found.traffic_usd == pytest.approx(828, abs=1)
+    assert found.is_within_budget
+    assert "$828 a month" in dict(assumptions(given(1000), assumed))["traffic out"]
+
+
+def result_file(tmp_path, metrics, verdict="pass", kind="max_qps", name="result.json"):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    scenario = {"name": "highest", "scenario": kind, "verdict": verdict}
+    scenario["params"] = {"rows": 2, "slo_ms": 100.0}
+    scenario["attempts"] = [{"measurement": {"metrics": metrics}}]
+    path.write_text(json.dumps({"scenarios": [scenario]}))
     return path
 
 
@@ -87,6 +99,31 @@ def test_throughput_is_the_confirmed_maximum_times_the_rows(tmp_path):
 
 def test_throughput_of_a_fixed_rate_is_called_a_lower_bound(tmp_path):
     assert "lower bound" in from_result(result_file(tmp_path, {"goodput_per_s": 990.0})).notes[0]
+
+
+def test_throughput_of_a_closed_loop_counts_only_within_the_slo(tmp_path):
+    metrics = {"goodput_per_s": 990.0, "latency_ms.p99": 99.0}
+    found = from_result(result_file(tmp_path, metrics, kind="saturation"))
+    assert "closed loop" in found.notes[0]
+    metrics["latency_ms.p99"] = 101.0
+    with pytest.raises(ValueError, match="--qps"):
+        from_result(result_file(tmp_path, metrics, kind="saturation"))
+
+
+def test_last_result_is_the_newest_that_has_a_throughput(tmp_path):
+    for age, (name, metrics) in enumerate(
+        [("failed", {}), ("newer", {"max_qps_per_s": 7.0}), ("older", {"max_qps_per_s": 9.0})]
+    ):
+        path = result_file(tmp_path, metrics, name=f"{name}/result.json")
+        os.utime(path, (1000 - age, 1000 - age))
+    found = from_last_result([tmp_path / "absent", tmp_path])
+    assert found.qps == 14
+    assert "newer" in found.origin
+
+
+def test_last_result_that_is_missing_is_told_with_the_remedy(tmp_path):
+    with pytest.raises(ValueError, match="--only max_qps"):
+        from_last_result([tmp_path])
 
 
 @pytest.mark.parametrize(("metrics", "verdict"), [({}, "pass"), ({"max_qps_per_s": 9.0}, "fail")])
