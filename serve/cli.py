@@ -191,7 +191,7 @@ def check(
 ) -> None:
     """Load every model without serving it, and explain what is wrong. Exit 1 if anything is."""
 
-    from serve.gateway.check import check_repository
+    from serve.gateway.check import UNBUILT, check_repository
 
     findings = []
     settings = ServerSettings(load_timeout_s=load_timeout)
@@ -201,7 +201,7 @@ def check(
             typer.echo(finding.as_text())
     if as_json:
         typer.echo(json.dumps([finding.as_dict() for finding in findings], indent=2))
-    if any(finding.state != "READY" for finding in findings):
+    if any(finding.state not in ("READY", UNBUILT) for finding in findings):
         raise typer.Exit(1)
 
 

@@ -19,14 +19,19 @@ from serve.repository.entry import ModelEntry, VersionEntry
 from serve.repository.scan import scan
 from serve.tensors import TensorSpec
 
-__all__ = ["Finding", "check_repository"]
+__all__ = ["UNBUILT", "Finding", "check_repository"]
+
+UNBUILT = "UNBUILT"
 
 log = logging.getLogger("penstock.models")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One version (or a whole model, version 0): READY with what it is, or why it is not."""
+    """One version (or a whole model, version 0): READY with what it is, or why it is not.
+
+    UNBUILT is no fault: the model has still to be made.
+    """
 
     model: str
     version: int
@@ -40,7 +45,7 @@ class Finding:
 
     def as_text(self) -> str:
         """For people."""
-        mark = "ok  " if self.state == "READY" else "FAIL"
+        mark = {"READY": "ok  ", UNBUILT: "none"}.get(self.state, "FAIL")
         where = f"{self.model}/{self.version}" if self.version else self.model
         lines = [f"{mark} {where}: {self.detail}"]
         lines += [f"     warning: {warning}" for warning in self.warnings]
@@ -58,7 +63,10 @@ def check_repository(
         RepositoryError: the repository itself cannot be read.
     """
     repository = scan(root)
-    for name in sorted({*repository.models, *repository.broken}):
+    for name in sorted({*repository.models, *repository.broken, *repository.unbuilt}):
+        if name in repository.unbuilt:
+            yield Finding(name, 0, UNBUILT, str(repository.unbuilt[name].error))
+            continue
         if name in repository.broken:
             yield Finding(name, 0, "UNAVAILABLE", str(repository.broken[name].error))
             continue

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from serve.backends.base import BackendSource
 from serve.clock import NS_PER_MS, NS_PER_S, Clock
 from serve.errors import PenstockError
-from serve.executors.loader import Prepared, go_live
+from serve.executors.loader import Prepared, go_live, source_of
 from serve.gateway.endpoint import Endpoint
 from serve.gateway.loading import not_loaded_in_time, start_load
 from serve.monitoring.metrics import ServerMetrics
-from serve.repository.entry import ModelEntry, Repository, VersionEntry
+from serve.repository.entry import Repository
 from serve.repository.table import ModelTable
 
 __all__ = ["Controller", "source_of"]
@@ -27,12 +27,6 @@ PATIENCE_S = 10.0
 """After it the next load starts beside one that is not done: it may be waiting, for ever even."""
 
 DEFAULT_LOAD_TIMEOUT_S = 600.0
-
-
-def source_of(entry: ModelEntry, version: VersionEntry) -> BackendSource:
-    """What a backend loads a version from."""
-    config = entry.config.model_copy(update={"backend": version.backend})
-    return BackendSource(entry.name, version.number, entry.folder, version.artefact, config)
 
 
 class Controller:
@@ -61,6 +55,8 @@ class Controller:
         """Load every version that the repository's policies ask for; never raises for one."""
         for broken in repository.broken.values():
             self._failed(broken.name, 0, broken.error)
+        for model in repository.unbuilt.values():
+            log.info("model '%s' is not served: %s", model.name, model.error)
         pending = []
         for entry in repository.models.values():
             for warning in entry.warnings:

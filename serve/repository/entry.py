@@ -50,8 +50,13 @@ class BrokenModel:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A whole repository, by model name; ``ignored`` are folders that hold no model."""
+    """A whole repository, by model name.
+
+    ``unbuilt`` are models that `penstock optimize` or a script makes, and has not made yet;
+    ``ignored`` are folders that hold no model.
+    """
 
     models: Mapping[str, ModelEntry]
     broken: Mapping[str, BrokenModel]
     ignored: tuple[str, ...] = ()
+    unbuilt: Mapping[str, BrokenModel] = field(default_factory=dict)

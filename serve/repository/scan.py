@@ -37,6 +37,7 @@ def scan(root: Path) -> Repository:
     """
     models: dict[str, ModelEntry] = {}
     broken: dict[str, BrokenModel] = {}
+    unbuilt: dict[str, BrokenModel] = {}
     ignored: list[str] = []
     for folder in _model_folders(root):
         name = _shown_name(folder)
@@ -46,10 +47,17 @@ def scan(root: Path) -> Repository:
             else:
                 ignored.append(name)
         except RepositoryError as error:
-            broken[name] = BrokenModel(name, error)
+            place = unbuilt if _is_unbuilt(folder) else broken
+            place[name] = BrokenModel(name, error)
+    if unbuilt and not models and not broken:
+        raise _error(
+            root,
+            f"has no version of any model, of {', '.join(unbuilt)} neither",
+            next(iter(unbuilt.values())).error.remedy,
+        )
     if not models and (not broken or all(map(looks_like_version, broken))):
         raise _no_model(root, [*broken, *ignored])
-    return Repository(models, broken, tuple(ignored))
+    return Repository(models, broken, tuple(ignored), unbuilt)
 
 
 def scan_model(folder: Path) -> ModelEntry:
@@ -183,6 +191,17 @@ def _none_fine(broken: dict[int, RepositoryError]) -> RepositoryError:
     )
 
 
+def _is_unbuilt(folder: Path) -> bool:
+    """Whether a folder is nothing worse than a model that has still to be made."""
+    try:
+        settings, _, _ = _read_settings(folder)
+        names = [path.name for path in folder.iterdir()]
+    except (OSError, RepositoryError):
+        return False
+    misplaced = any(name in ARTEFACT_NAMES.values() or looks_like_version(name) for name in names)
+    return bool(settings.config.optimize) and not misplaced
+
+
 def _no_version(folder: Path, config: ModelConfig) -> RepositoryError:
     artefact = ARTEFACT_NAMES[config.backend or "onnxruntime"]
     for name in ARTEFACT_NAMES.values():
@@ -195,6 +214,8 @@ def _no_version(folder: Path, config: ModelConfig) -> RepositoryError:
         remedy = "name versions by whole numbers from 1 without leading zeros, as in `1`"
         return _error(folder, f"{shown(meant[0])} is no version folder", f"rename it: {remedy}")
     remedy = f"add a version folder `1/` with {artefact}"
+    if config.optimize:
+        remedy = f"make one with `penstock optimize {folder}`"
     if (folder / "train.py").exists():
         remedy = f"build it with `python {folder / 'train.py'}`, or {remedy}"
     return _error(folder, "has no version", remedy)

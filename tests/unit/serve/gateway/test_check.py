@@ -33,6 +33,13 @@ def test_check_tells_what_is_known_before_it_goes_on(
     assert next(check_repository(root)).model == "good"
 
 
+def test_check_finds_no_fault_in_model_that_has_still_to_be_made(root: Path) -> None:
+    write(root, "later/model.yaml", "optimize: {source: train.py:fitted}")
+    finding = next(item for item in check_repository(root) if item.model == "later")
+    assert finding.state == "UNBUILT"
+    assert finding.as_text().startswith("none later: ")
+
+
 def test_check_gives_up_a_load_that_takes_too_long(
     root: Path, add_stuck: Callable[[str], Path]
 ) -> None:

@@ -127,6 +127,27 @@ def test_scan_serves_the_good_and_explains_each_broken(root: Path, add_model: Ad
         assert str(root / name) in error.path, name
 
 
+UNBUILT = {"model.yaml": "optimize: {source: train.py:fitted}"}
+
+
+def test_scan_takes_model_that_has_still_to_be_made_for_no_fault(
+    root: Path, add_model: AddModel
+) -> None:
+    add_model("good", ONNX)
+    add_model("to-make", UNBUILT)
+    add_model("misplaced", {**UNBUILT, "model.onnx": ""})
+    repository = scan(root)
+    assert list(repository.broken) == ["misplaced"]
+    (model,) = repository.unbuilt.values()
+    assert model.error.remedy == f"make one with `penstock optimize {root / 'to-make'}`"
+
+
+def test_scan_says_how_to_make_the_first_model(root: Path, add_model: AddModel) -> None:
+    add_model("to-make", UNBUILT)
+    with pytest.raises(RepositoryError, match="penstock optimize"):
+        scan(root)
+
+
 def test_scan_reports_links_to_nowhere(root: Path, add_model: AddModel) -> None:
     add_model("good", ONNX)
     (root / "gone").symlink_to(root / "nothing")
