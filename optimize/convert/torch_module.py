@@ -19,6 +19,7 @@ import numpy as np
 from optimize.convert.graph import finish, finish_file
 from optimize.errors import OptimizeError
 from optimize.source.network import Network
+from serve.backends.tokenizer import COLUMNS
 from serve.tensors import Array
 
 __all__ = ["OPSETS", "NoOnnx", "export_program", "save_program", "write_onnx"]
@@ -44,12 +45,14 @@ def export_program(network: Network, features: Any) -> Any:
     import torch
 
     arrays = network.arrays(features)
-    example = {name: _few(array, EXAMPLE_ROWS) for name, array in arrays.items()}
-    _has_rows(network, example)
+    rows = {name: _few(array, EXAMPLE_ROWS) for name, array in arrays.items()}
+    _has_rows(network, rows)
+    example = network.tokenised(rows, network.encoder())
     dynamic = torch.export.Dim.DYNAMIC
-    shapes = {
-        name: dict.fromkeys((0, *network.variable.get(name, ())), dynamic) for name in example
-    }
+    variable = {**network.variable, **dict.fromkeys(COLUMNS, (1,))}
+    if network.text is None:
+        variable = dict(network.variable)
+    shapes = {name: dict.fromkeys((0, *variable.get(name, ())), dynamic) for name in example}
     tensors = {name: torch.from_numpy(array) for name, array in example.items()}
     try:
         with _quiet():
@@ -81,7 +84,7 @@ def write_onnx(network: Network, program: Any, target: Path) -> int:
     problem = ""
     for opset in OPSETS:
         try:
-            _convert(program, opset, names, outputs, target)
+            _convert(program, opset, outputs, target)
             _runs(program, names, target)
             return opset
         except Exception as error:  # noqa: BLE001 - whatever it is, another opset may do
@@ -93,7 +96,7 @@ def write_onnx(network: Network, program: Any, target: Path) -> int:
     raise NoOnnx(problem)
 
 
-def _convert(program: Any, opset: int, names: list[str], outputs: list[str], target: Path) -> None:
+def _convert(program: Any, opset: int, outputs: list[str], target: Path) -> None:
     import torch
 
     with _quiet():
@@ -101,17 +104,27 @@ def _convert(program: Any, opset: int, names: list[str], outputs: list[str], tar
             program,
             dynamo=True,
             opset_version=opset,
-            input_names=names,
-            output_names=outputs,
             external_data=False,
             verbose=False,
         )
+        _name_outputs(made.model, outputs)
         weights = sum(each.nbytes for each in program.state_dict.values())
         if weights <= LARGEST_FILE:
             target.write_bytes(finish(made.model_proto))
         else:
             made.save(target, external_data=True)
             finish_file(target)
+
+
+def _name_outputs(model: Any, outputs: list[str]) -> None:
+    """Give the outputs their names; a value inside that has one of them by chance gives it up."""
+    results = dict(zip(model.graph.outputs, outputs, strict=True))
+    for node in model.graph:
+        for value in node.outputs:
+            if value.name in outputs and value not in results:
+                value.name = f"{value.name}_inside"
+    for value, name in results.items():
+        value.name = name
 
 
 def _runs(program: Any, names: list[str], target: Path) -> None:

@@ -9,6 +9,7 @@ import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 
 from optimize.errors import OptimizeError
 from optimize.rows import Input
+from serve.backends.tokenizer import COLUMNS, IDS, TextEncoder
+from serve.errors import RepositoryError
 from serve.tensors import Array, datatype_of
 
 __all__ = ["Network", "as_network", "is_module"]
@@ -24,7 +27,18 @@ CHUNK_ROWS = 64
 """Rows that the module is asked at once, so that memory does not grow with the data."""
 OUTPUT = "output"
 """Name of the one output of a module that names none."""
-KEYS = ("module", "classes")
+KEYS = ("module", "classes", "tokenizer", "max_length", "input")
+TEXT = "text"
+"""Name of the input of a network with a tokenizer, unless the source gives another."""
+
+
+@dataclass(frozen=True)
+class TextInput:
+    """What makes token ids of a text: the contents of a ``tokenizer.json``, and how it is used."""
+
+    tokenizer: str
+    max_length: int
+    name: str
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,7 @@ class Network:
     outputs: tuple[str, ...] = ()
     variable: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     classes_: tuple[Any, ...] | None = None
+    text: TextInput | None = None
 
     def inputs(self, features: Any) -> tuple[Input, ...]:
         """The served inputs, which are the arguments of ``forward``, in its order.
@@ -47,17 +62,25 @@ class Network:
             OptimizeError: the features are not what ``forward`` takes.
         """
         return tuple(
-            Input(name, datatype_of(array), self._shape(name, array))
+            Input(name, "BYTES", (-1, 1), "", "")
+            if self.text is not None and name == self.text.name
+            else Input(name, datatype_of(array), self._shape(name, array))
             for name, array in self.arrays(features).items()
         )
 
     def arrays(self, features: Any) -> dict[str, Array]:
         """The features by argument of ``forward``, in its order; FP64 becomes FP32 as weights are.
 
+        The text of a network with a tokenizer comes first, in place of its tokens.
+
         Raises:
             OptimizeError: the features are not what ``forward`` takes.
         """
-        given = _by_name(features, self.arguments())
+        arguments = self.arguments()
+        if self.text is not None:
+            taken = {name: needed for name, needed in arguments.items() if name not in COLUMNS}
+            arguments = {self.text.name: True, **taken}
+        given = _by_name(features, arguments)
         double = any(str(each.dtype) == "torch.float64" for each in self.module.parameters())
         return {
             name: array.astype(np.float32) if array.dtype == np.float64 and not double else array
@@ -76,19 +99,43 @@ class Network:
     def answer(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """What the module answers to rows, by output name, in eager mode."""
         rows = len(next(iter(arrays.values())))
+        encoder = self.encoder()
         parts = [
-            self._run({name: array[start : start + CHUNK_ROWS] for name, array in arrays.items()})
+            self._run(
+                {name: array[start : start + CHUNK_ROWS] for name, array in arrays.items()}, encoder
+            )
             for start in range(0, rows, CHUNK_ROWS)
         ]
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    def encoder(self) -> TextEncoder | None:
+        """The tokenizer, loaded; None where the network takes no text."""
+        return None if self.text is None else _encoder(self.text)
+
+    def tokenised(
+        self, arrays: Mapping[str, Array], encoder: TextEncoder | None
+    ) -> dict[str, Array]:
+        """The arrays that ``forward`` takes: tokens, padded to the longest, in place of text."""
+        if self.text is None or encoder is None:
+            return dict(arrays)
+        texts = [
+            item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
+            for item in arrays[self.text.name].ravel().tolist()
+        ]
+        names = [name for name in COLUMNS if name in self.arguments()]
+        others = {name: array for name, array in arrays.items() if name != self.text.name}
+        return {**encoder.columns(encoder.encode(texts), names), **others}
+
+    def _run(self, arrays: Mapping[str, Array], encoder: TextEncoder | None) -> dict[str, Array]:
         import torch
 
         # A copy: an array may be a view of what must not be written to.
-        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+        tensors = {
+            name: torch.from_numpy(np.array(array))
+            for name, array in self.tokenised(arrays, encoder).items()
+        }
         with torch.inference_mode():
             answer = self.named(self.module(**tensors))
         return {name: tensor.numpy() for name, tensor in answer.items()}
@@ -155,12 +202,54 @@ def as_network(
     module.to("cpu").eval()
     places = {name: tuple(each) for name, each in variable.items()}
     classes = parts.get("classes")
-    return Network(module, tuple(outputs), places, None if classes is None else tuple(classes))
+    made = Network(
+        module,
+        tuple(outputs),
+        places,
+        None if classes is None else tuple(classes),
+        _text_input(parts, folder),
+    )
+    if made.text is not None and IDS not in made.arguments():
+        raise _wrong(
+            f"it has a tokenizer, but forward takes no {IDS}",
+            f"name its arguments {', '.join(COLUMNS)}; the last two may be left out",
+        )
+    return made
+
+
+@lru_cache(maxsize=2)
+def _encoder(text: TextInput) -> TextEncoder:
+    return TextEncoder(text.tokenizer, text.max_length, "tokenizer")
+
+
+def _text_input(parts: Mapping[str, Any], folder: Path) -> TextInput | None:
+    given = parts.get("tokenizer")
+    if given is None:
+        return None
+    if hasattr(given, "to_str"):  # a tokenizers.Tokenizer
+        given = given.to_str()
+    text = str(given)
+    if not text.lstrip().startswith("{"):
+        path = folder / text
+        if not path.is_file():
+            raise _wrong(
+                f"there is no tokenizer {path}",
+                "give the tokenizer.json that the `tokenizers` library saved: its path, its"
+                " contents, or the Tokenizer itself",
+            )
+        text = path.read_text(encoding="utf-8")
+    try:
+        encoder = TextEncoder(text, parts.get("max_length"), "tokenizer")
+    except RepositoryError as error:
+        raise _wrong(f"the tokenizer {error.problem}", error.remedy) from error
+    return TextInput(text, encoder.max_length, parts.get("input", TEXT))
 
 
 def _by_name(features: Any, arguments: Mapping[str, bool]) -> dict[str, Array]:
     if isinstance(features, np.ndarray):
         features = {next(iter(arguments), "input"): features}
+    if hasattr(features, "columns"):
+        features = {str(name): features[name].to_numpy() for name in features.columns}
     if not isinstance(features, Mapping):
         raise _wrong(
             f"its data are a {type(features).__name__}",

@@ -125,6 +125,15 @@ def test_no_onnx_names_the_operator_and_leaves_no_file(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_output_may_be_named_as_a_value_inside_the_graph(tmp_path: Path) -> None:
+    made, rows = plain(lambda x: {"relu": torch.relu(x) + 1, "x_2": x * 2})
+    write_onnx(made, export_program(made, rows), tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    got = dict(zip(("relu", "x_2"), session.run(["relu", "x_2"], {"x": rows}), strict=True))
+    np.testing.assert_array_equal(got["relu"], np.maximum(rows, 0) + 1)
+    np.testing.assert_array_equal(got["x_2"], rows * 2)
+
+
 def test_opset_falls_back_where_the_newest_gives_no_graph(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
