@@ -16,10 +16,11 @@ import pytest
 from benchmarks.context import Context
 from benchmarks.gates.files import load
 from benchmarks.gates.judge import Judge
+from benchmarks.gates.provenance import ROOT
+from benchmarks.gates.slowed import write_slowed
 from benchmarks.scenarios import catalogue
 from benchmarks.subject import Launch
 from tests.support.chromium import Chromium
-from tests.support.slowed import ROOT, penstock
 
 PATIENCE_S = 100
 GATE = """\
@@ -166,8 +167,8 @@ def test_slower_server_never_passes_and_an_identical_one_never_fails(
     spec = load("smoke").spec
     scenario = next(one for one in spec.scenarios if one.kind == "ab_cpu")
     base_us = 30.0  # of a request of fraud; on a slower machine the share is smaller than asked
-    candidate = Launch(models, penstock=str(penstock(tmp_path / "candidate", base_us * slower)))
-    baseline = Launch(models, penstock=str(penstock(tmp_path / "baseline")))
+    candidate = Launch(models, penstock=str(write_slowed(tmp_path / "candidate", base_us * slower)))
+    baseline = Launch(models, penstock=str(write_slowed(tmp_path / "baseline")))
     context = Context(tmp_path, candidate, baseline, model="fraud")
     params = {"rounds": 12, "round_s": 0.3, "starts": 2}
     measured = catalogue.run("ab_cpu", context, params)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from benchmarks.gates.provenance import ROOT
+
+__all__ = ["write_slowed"]
+
 LAUNCHER = """\
 #!{python}
 import sys
@@ -33,7 +36,7 @@ sys.exit(main())
 """
 
 
-def penstock(path: Path, extra_us: float = 0.0, root: Path = ROOT) -> Path:
+def write_slowed(path: Path, extra_us: float = 0.0, root: Path = ROOT) -> Path:
     """Write the command; 0: the same launcher, and nothing burnt."""
     path.write_text(
         LAUNCHER.format(python=sys.executable, root=str(root), extra_ns=round(extra_us * 1000))
