@@ -14,11 +14,13 @@ RUNTIME ?= cpu
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
+# torch as PyPI has it for Linux brings CUDA along, gigabytes of it. Without a GPU:
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup
 setup: $(STAMP) ## Make .venv with the penstock command in it
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(RUNTIME),optimize,bench,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(RUNTIME),optimize,torch,text,minilm,bench,dev]'
 	@touch $@
 
 models: setup ## Build the models that come with the repository, where they are missing

@@ -12,12 +12,15 @@ from serve.tensors import DATATYPES, Batch, Signature, TensorSpec
 
 __all__ = ["warmup_batch"]
 
+SENTENCE = b"A sentence of a length that callers may well send, so that it costs what theirs do."
+"""For a model of texts: what an empty one takes would say nothing."""
+
 
 def warmup_batch(signature: Signature, config: ModelConfig, rows: int) -> Batch:
     """A batch of ``rows`` equal rows (one, if the model is not batched) of plausible values.
 
     A value is the input's default, else the middle of its range, else zero, false or the empty
-    string. A variable dimension within a row is 1: what is really sent is not known here.
+    string; a text is a sentence. A variable dimension within a row is 1: what is really sent is not known here.
     """
     rows = rows if signature.batched else 1
     arrays = []
@@ -26,6 +29,8 @@ def warmup_batch(signature: Signature, config: ModelConfig, rows: int) -> Batch:
         if signature.batched:
             shape[0] = rows
         value = _value(spec, config.inputs.get(spec.name, InputConfig()))
+        if config.tokenizer is not None and spec.name == config.tokenizer.input:
+            value = SENTENCE
         arrays.append(np.full(shape, value, DATATYPES[spec.datatype].dtype))
     return Batch(tuple(arrays), rows)
 

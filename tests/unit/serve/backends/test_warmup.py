@@ -60,3 +60,10 @@ def test_warmup_batch_prefers_the_default_then_the_middle_of_the_range(
     datatype: str, setting: dict[str, Any], value: object
 ) -> None:
     assert np.all(only_input(datatype, (-1,), **setting) == value)
+
+
+def test_warmup_batch_sends_a_model_of_texts_a_sentence() -> None:
+    signature = Signature((TensorSpec("text", "BYTES", (-1, 1)),), (), batched=True)
+    config = ModelConfig.model_validate({"tokenizer": {}, "inputs": {"text": {"default": ""}}})
+    (text,) = set(warmup_batch(signature, config, 3).inputs[0].ravel())
+    assert len(text.split()) > 10
