@@ -120,10 +120,12 @@ def _of_body(module: str, parent: ast.AST, prefix: str) -> Iterator[Pair]:
 
 
 def _pair(module: str, name: str, node: ast.AST, text: str) -> Pair | None:
-    """The pair of a docstring; None if its first sentence says nothing, or is said again."""
+    """The pair of a docstring; None if its first sentence is short, a signature, or said again."""
     first, *rest = SENTENCE.split(text, maxsplit=1)
     query = " ".join(first.split())
     if len(query.split()) < FEWEST_WORDS or len(query) > DOCUMENT_CHARACTERS:
+        return None
+    if "=" in query or "->" in query:
         return None
     arguments = ""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
