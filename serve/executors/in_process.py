@@ -32,6 +32,8 @@ class InProcessExecutor:
     code, which may block on anything.
     """
 
+    recovers = False
+
     def __init__(
         self,
         backend: Backend,
@@ -71,6 +73,12 @@ class InProcessExecutor:
                 self._loop.call_soon_threadsafe(finish, outcome)
 
         self._workers.submit(job)
+
+    def attach(self, room: Callable[[], None]) -> None:
+        """See ``Executor``: its slots are always the same."""
+
+    def withdraw(self, done: Callable[[Outcome], None]) -> None:
+        """See ``Executor``: a batch that was handed over runs to its end."""
 
     def close(self) -> None:
         """End the threads when they are idle, the backend with the last of them."""

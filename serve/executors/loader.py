@@ -20,6 +20,7 @@ from serve.executors.in_process import InProcessExecutor, run_batch
 from serve.executors.live import LiveModel
 from serve.executors.verified import replay_golden, verified_settings
 from serve.monitoring.metrics import VersionMetrics
+from serve.repository.entry import ModelEntry, VersionEntry
 from serve.repository.hardware import hardware_key
 from serve.repository.manifest import Manifest
 from serve.scheduling.batcher import Batcher
@@ -27,7 +28,7 @@ from serve.scheduling.cost import CostModel
 from serve.scheduling.policy import Limits
 from serve.tensors import Signature
 
-__all__ = ["Prepared", "go_live", "prepare"]
+__all__ = ["Prepared", "go_live", "limits_of", "prepare", "source_of"]
 
 DEFAULT_MAX_BATCH_ROWS = 128
 REPEATS = 3
@@ -44,6 +45,18 @@ class Prepared:
     signature: Signature
     max_batch_rows: int
     profile: dict[int, int]
+
+    @property
+    def inline(self) -> bool:
+        """Whether a batch that is expected to be short will be: no Python, and no text, which
+        takes as long as it is, whatever the batch before it took."""
+        return self.backend_name != "python" and self.source.config.tokenizer is None
+
+
+def source_of(entry: ModelEntry, version: VersionEntry) -> BackendSource:
+    """What a backend loads a version from."""
+    config = entry.config.model_copy(update={"backend": version.backend})
+    return BackendSource(entry.name, version.number, entry.folder, version.artefact, config)
 
 
 def prepare(source: BackendSource, clock: Clock) -> Prepared:
@@ -87,14 +100,13 @@ def go_live(
         prepared.signature,
         name=source.model_name,
         instances=config.resources.instances,
-        # A text takes as long as it is, whatever the batch before it took.
-        inline=prepared.backend_name != "python" and config.tokenizer is None,
+        inline=prepared.inline,
         clock=clock,
         loop=loop,
     )
     batcher = Batcher(
         source.model_name,
-        _limits(config, prepared.max_batch_rows),
+        limits_of(config, prepared.max_batch_rows),
         CostModel(prepared.profile),
         executor,
         metrics,
@@ -115,7 +127,8 @@ def go_live(
     )
 
 
-def _limits(config: ModelConfig, max_batch_rows: int) -> Limits:
+def limits_of(config: ModelConfig, max_batch_rows: int) -> Limits:
+    """What a batcher may do, by a model's settings."""
     batching, slo = config.batching, config.slo
     return Limits(
         max_batch_rows=max_batch_rows,
@@ -123,7 +136,6 @@ def _limits(config: ModelConfig, max_batch_rows: int) -> Limits:
         max_delay_ns=int(batching.max_queue_delay_ms * NS_PER_MS),
         preferred_rows=batching.preferred_batch_sizes,
         slo_ns=int(slo.latency_ms * NS_PER_MS) if slo.latency_ms else 0,
-        instances=config.resources.instances,
     )
 
 

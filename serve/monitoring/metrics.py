@@ -23,6 +23,7 @@ __all__ = [
     "Answered",
     "BatchCost",
     "Histogram",
+    "ReplicaMetrics",
     "RequestSeries",
     "ServerMetrics",
     "VersionMetrics",
@@ -113,6 +114,21 @@ class BatchCost:
 
 
 @dataclass(slots=True)
+class ReplicaMetrics:
+    """The replicas of one model version, as this gateway sees them.
+
+    ``transport``: nanoseconds between a batch and its outcome that it did not execute; ``retries``
+    by reason; ``given_up``: batches that were not tried again; ``states``: replicas by state.
+    """
+
+    transport: Histogram = field(default_factory=lambda: Histogram(DURATION_BOUNDS_NS))
+    retries: Counter[str] = field(default_factory=Counter)
+    given_up: int = 0
+    states: dict[str, int] = field(default_factory=dict)
+    slots: int = 0
+
+
+@dataclass(slots=True)
 class VersionMetrics:
     """Everything counted about one model version; gauges are read from its batcher."""
 
@@ -133,6 +149,7 @@ class VersionMetrics:
     in_flight: int = 0
     queued_rows: int = 0
     running_batches: int = 0
+    replicas: ReplicaMetrics | None = None
 
     def count_batch(
         self, rows: int, input_ns: int, infer_ns: int, output_ns: int, now_ns: int

@@ -39,6 +39,7 @@ class _ServerCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         yield from self._requests()
         yield from self._batches()
+        yield from self._replicas()
         yield self._errors()
         yield self._model_states()
         for name, (text, read) in self._gauges.items():
@@ -102,6 +103,41 @@ class _ServerCollector(Collector):
                 family.add_metric(names, getattr(version, field))
         yield rows
         yield from gauges.values()
+
+    def _replicas(self) -> Iterable[Metric]:
+        labels = ["model", "version"]
+        transport = HistogramMetricFamily(
+            "penstock_batch_transport_seconds",
+            "Time of a batch sent to a replica that was not spent on running it.",
+            labels=labels,
+        )
+        retries = CounterMetricFamily(
+            "penstock_batch_retries",
+            "Batches sent again, by reason: lost (with the replica), declined (by it).",
+            labels=[*labels, "reason"],
+        )
+        given_up = CounterMetricFamily(
+            "penstock_batches_given_up", "Batches that were sent too often.", labels=labels
+        )
+        states = GaugeMetricFamily(
+            "penstock_replicas", "Replicas by state.", labels=[*labels, "state"]
+        )
+        slots = GaugeMetricFamily(
+            "penstock_replica_slots", "Batches that the replicas run at once.", labels=labels
+        )
+        for version in list(self._metrics.versions.values()):
+            replicas = version.replicas
+            if replicas is None:
+                continue
+            names = [version.model, version.version]
+            transport.add_metric(names, *_seconds(replicas.transport))
+            for reason, count in list(replicas.retries.items()):
+                retries.add_metric([*names, reason], count)
+            given_up.add_metric(names, replicas.given_up)
+            for state, number in replicas.states.items():
+                states.add_metric([*names, state], number)
+            slots.add_metric(names, replicas.slots)
+        yield from (transport, retries, given_up, states, slots)
 
     def _errors(self) -> Metric:
         errors = CounterMetricFamily(

@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import msgspec
 
 from serve.clock import NS_PER_MS, NS_PER_S, Clock
-from serve.errors import DeadlineExceeded, InternalError, NotReady, PenstockError
+from serve.errors import DeadlineExceeded, InternalError, NotReady, PenstockError, Unavailable
 from serve.monitoring.metrics import VersionMetrics
 from serve.scheduling import policy
 from serve.scheduling.admission import Admission
@@ -50,6 +50,7 @@ class _Running(msgspec.Struct, eq=False, gc=False):
     started_ns: int
     expected_ns: int
     input_ns: int
+    done: Callable[[Outcome], None]
 
 
 class Batcher:
@@ -87,6 +88,7 @@ class Batcher:
         self._deadline_timer: asyncio.TimerHandle | None = None
         self._deadline_ns = 0
         self._on_withdraw = self._withdrawn  # bound once, not for each request
+        executor.attach(self._dispatch)
 
     def submit(self, entry: Entry, now_ns: int) -> None:
         """Queue an entry; it is answered through itself.
@@ -193,30 +195,22 @@ class Batcher:
     # admission
 
     def _admit(self, entry: Entry, now_ns: int) -> None:
-        if stalled_ns := self.stalled_ns(now_ns):
+        if not self._executor.recovers and (stalled_ns := self.stalled_ns(now_ns)):
             raise NotReady(
                 f"model '{self._name}' has been running one batch for {stalled_ns / NS_PER_S:.0f} s"
                 " and takes no more until it returns"
             )
         queued = self._queue.rows_ahead(entry.priority) if self._queue.rows else 0
-        load = Load(queued, len(self._running), self._running_left_ns(now_ns))
+        left_ns = self._running_left_ns(now_ns)
+        load = Load(queued, len(self._running), left_ns, self._executor.slots)
         self._admission.check(entry.rows, entry.deadline_ns, load, now_ns)
 
     def _running_left_ns(self, now_ns: int) -> int:
-        """Time until the batches that were sent leave a slot to the next one.
-
-        The first ``slots`` of them execute, the others are ready and wait for those. An overdue
-        batch is taken to need half as long again as it has run.
-        """
-        slots = self._executor.slots
-        if len(self._running) < slots:
+        """Time until the batches that were sent leave a slot to the next one."""
+        if len(self._running) < self._executor.slots:
             return 0
-        batches = list(self._running.values())
-        rests = []
-        for running in batches[:slots]:
-            age = now_ns - running.started_ns
-            rests.append(running.expected_ns - age if age < running.expected_ns else age // 2)
-        return min(rests) + sum(running.expected_ns for running in batches[slots:]) // slots
+        batches = [(now_ns - r.started_ns, r.expected_ns) for r in self._running.values()]
+        return policy.left_ns(batches, self._executor.slots)
 
     # dispatch
 
@@ -281,18 +275,20 @@ class Batcher:
         started_ns = self._clock()
         self._batch_number += 1
         number = self._batch_number
+        done = partial(self._finish, number)
         self._running[number] = _Running(
-            entries, rows, started_ns, expected_ns, started_ns - now_ns
+            entries, rows, started_ns, expected_ns, started_ns - now_ns, done
         )
-        self._executor.submit(batch, self._cost.quick_ns(rows), partial(self._finish, number))
+        self._executor.submit(batch, self._cost.quick_ns(rows), done)
 
     # completion
 
     def _finish(self, number: int, outcome: Outcome) -> None:
         running = self._running.pop(number)
-        if len(self._running) >= self._executor.slots:
+        slots = self._executor.slots
+        if len(self._running) >= slots > 0:
             # The one that was made ready starts only now.
-            next_one = list(self._running.values())[self._executor.slots - 1]
+            next_one = list(self._running.values())[slots - 1]
             next_one.started_ns = self._clock()
         if outcome.outputs is None:
             self._finish_failed(running, outcome)
@@ -303,7 +299,8 @@ class Batcher:
 
     def _finish_failed(self, running: _Running, outcome: Outcome) -> None:
         entries = [entry for entry in running.entries if not entry.done]
-        if len(entries) > 1:
+        # An executor that cannot run it has tried more than once, and halves fare no better.
+        if len(entries) > 1 and not isinstance(outcome.error, Unavailable):
             half = len(entries) // 2
             self._retries.append(entries[:half])
             self._retries.append(entries[half:])
@@ -395,5 +392,8 @@ class Batcher:
         for entries in self._retries:
             live.extend(entry for entry in entries if not entry.done)
         left = [entry.deadline_ns for entry in live if not self._expired(entry, now_ns)]
+        for running in list(self._running.values()):
+            if all(entry.done for entry in running.entries):
+                self._executor.withdraw(running.done)
         if left:
             self._arm_deadline(min(left), now_ns)

@@ -25,15 +25,27 @@ class Executor(Protocol):
     """Runs batches of one model version, ``slots`` at a time."""
 
     slots: int
-    """Batches that run at the same time."""
+    """Batches that run at the same time. It may change, and be 0 while there is nobody to run any:
+    the batches under way may then be more."""
     prefetch: int
     """Further batches that it takes while all slots are busy, so that the next one is ready."""
+    recovers: bool
+    """Whether it notices itself that a batch hangs, and has it run elsewhere."""
+
+    def attach(self, room: Callable[[], None]) -> None:
+        """Call ``room``, on the event loop, whenever it can take more though no batch has ended."""
 
     def submit(self, batch: Batch, quick_ns: int, done: Callable[[Outcome], None]) -> None:
         """Run a batch and call ``done`` exactly once, on the event loop.
 
         Never blocks for long; ``done`` may be called before it returns, where a batch is so
         cheap (``quick_ns``) that handing it to a thread would cost more than running it.
+        """
+
+    def withdraw(self, done: Callable[[Outcome], None]) -> None:
+        """Nobody waits any longer for the batch that was submitted with this ``done``.
+
+        It need not be run, or not again; ``done`` is called all the same, perhaps at once.
         """
 
     def close(self) -> None:

@@ -6,12 +6,13 @@ simulated without a server. Times are monotonic nanoseconds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from serve.scheduling.cost import CostModel
 
-__all__ = ["Limits", "Load", "Refusal", "admit", "batch_limit", "wait_ns"]
+__all__ = ["Limits", "Load", "Refusal", "admit", "batch_limit", "left_ns", "wait_ns"]
 
 HEADROOM = 0.5
 """Share of a latency budget that a prediction may fill: it is a mean, and promises are p99."""
@@ -40,16 +41,19 @@ class Limits:
     max_delay_ns: int = 0
     preferred_rows: tuple[int, ...] = ()
     slo_ns: int = 0
-    instances: int = 1
 
 
 @dataclass(slots=True)
 class Load:
-    """What is ahead of a new request: rows that wait, and the time until a slot is free."""
+    """What is ahead of a new request: rows that wait, and the time until a slot is free.
+
+    ``slots``: batches that run at the same time; 0: nobody runs any just now.
+    """
 
     queued_rows: int
     running: int
     running_left_ns: int
+    slots: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,21 @@ class Refusal:
     retry_after_ns: int
 
 
+def left_ns(batches: Sequence[tuple[int, int]], slots: int) -> int:
+    """Time until batches that were sent, each (age, expected), leave a slot to the next one.
+
+    The first ``slots`` of them execute, the others are ready and wait for those. An overdue
+    batch is taken to need half as long again as it has run. Without slots nobody knows: 0.
+    """
+    if not slots:
+        return 0
+    rests = [
+        expected_ns - age_ns if age_ns < expected_ns else age_ns // 2
+        for age_ns, expected_ns in batches[:slots]
+    ]
+    return min(rests) + sum([expected_ns for _, expected_ns in batches[slots:]]) // slots
+
+
 def predicted_ns(rows: int, load: Load, cost: CostModel, limits: Limits) -> int:
     """Time until a request that comes now is answered: what runs, what waits, itself."""
     waiting = load.queued_rows + rows
@@ -70,7 +89,7 @@ def predicted_ns(rows: int, load: Load, cost: CostModel, limits: Limits) -> int:
     else:
         batches, rest = divmod(waiting, best)
         work = batches * cost.batch_ns(best) + (cost.batch_ns(rest) if rest else 0)
-        work //= limits.instances
+        work //= max(1, load.slots)
     return load.running_left_ns + work
 
 

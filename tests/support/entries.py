@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from serve.errors import BackendError
+from serve.errors import BackendError, PenstockError
 from serve.monitoring.metrics import RequestSeries
 from serve.scheduling.entry import Entry
 from serve.scheduling.execution import Outcome
@@ -60,14 +60,23 @@ def make_entry(value: float = 0.0, rows: int = 1, **fields: Any) -> Entry:
 class ManualExecutor:
     """Holds batches until the test finishes them."""
 
-    def __init__(self, slots: int = 1, prefetch: int = 0) -> None:
+    def __init__(self, slots: int = 1, prefetch: int = 0, recovers: bool = False) -> None:
         self.slots = slots
         self.prefetch = prefetch
+        self.recovers = recovers
+        self.room: Callable[[], None] = lambda: None
+        self.withdrawn: list[Callable[[Outcome], None]] = []
         self.batches: list[tuple[Batch, Callable[[Outcome], None]]] = []
         self.closed = False
 
     def submit(self, batch: Batch, quick_ns: int, done: Callable[[Outcome], None]) -> None:
         self.batches.append((batch, done))
+
+    def attach(self, room: Callable[[], None]) -> None:
+        self.room = room
+
+    def withdraw(self, done: Callable[[Outcome], None]) -> None:
+        self.withdrawn.append(done)
 
     def finish(self, outputs: list[Array] | None = None) -> None:
         """Answer the oldest batch, with its own inputs doubled unless told otherwise."""
@@ -76,10 +85,10 @@ class ManualExecutor:
             outputs = [batch.inputs[0] * 2]
         done(Outcome(outputs, None, 1000))
 
-    def fail(self, message: str = "broken") -> None:
+    def fail(self, message: str = "broken", error: PenstockError | None = None) -> None:
         """Fail the oldest batch."""
         _, done = self.batches.pop(0)
-        done(Outcome(None, BackendError(message), 1000))
+        done(Outcome(None, error or BackendError(message), 1000))
 
     def close(self) -> None:
         self.closed = True

@@ -20,10 +20,10 @@ def decide(
     left_ms: int = 0,
     cost: CostModel = LINEAR,
     slo_ms: int = 0,
-    instances: int = 1,
+    slots: int = 1,
 ) -> str:
-    limits = Limits(16, 100, slo_ns=slo_ms * MS, instances=instances)
-    load = Load(queued, running, left_ms * MS)
+    limits = Limits(16, 100, slo_ns=slo_ms * MS)
+    load = Load(queued, running, left_ms * MS, slots)
     refusal = admit(0, rows, deadline_ms * MS, load, cost, limits)
     return refusal.reason if refusal else "admitted"
 
@@ -37,7 +37,9 @@ def decide(
         ({"queued": 20, "deadline_ms": 100, "left_ms": 90}, "deadline"),
         ({"queued": 20, "slo_ms": 100}, "admitted"),
         ({"queued": 80, "slo_ms": 100}, "slo"),
-        ({"queued": 80, "slo_ms": 100, "instances": 2}, "admitted"),
+        ({"queued": 80, "slo_ms": 100, "slots": 2}, "admitted"),
+        ({"queued": 20, "slo_ms": 100, "slots": 0}, "admitted"),
+        ({"queued": 99, "rows": 2, "slots": 0}, "queue_full"),
         ({"queued": 99, "rows": 1}, "admitted"),
         ({"queued": 99, "rows": 2}, "queue_full"),
         ({"queued": 40, "slo_ms": 100, "cost": FLAT}, "admitted"),
