@@ -26,6 +26,8 @@ class Trial:
     metrics: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, Any] = field(default_factory=dict)
     profile: dict[str, Any] = field(default_factory=dict)
+    distil: dict[str, Any] = field(default_factory=dict)
+    sensitivity: list[dict[str, Any]] = field(default_factory=list)
     skipped: str = ""
     artefact_key: str = ""
 
@@ -36,8 +38,12 @@ class Trial:
 
     def row(self, batch: int) -> dict[str, Any]:
         """Its profile at a batch size, or at the nearest one measured."""
-        rows: list[dict[str, Any]] = self.profile["rows"]
-        return min(rows, key=lambda row: abs(row["batch"] - batch))
+        return min(self.typical_rows(), key=lambda row: abs(row["batch"] - batch))
+
+    def typical_rows(self) -> list[dict[str, Any]]:
+        """Its profile for rows of the typical length, where they vary in length."""
+        length = self.profile["typical_length"]
+        return [row for row in self.profile["rows"] if row["length"] == length]
 
 
 def speed_gates(trial: Trial, baseline_bytes: int, limits: Gates) -> list[Gate]:
@@ -87,7 +93,7 @@ def _merit(trial: Trial, objective: str, at_batch: int) -> float:
     if objective == "throughput":
         return max(
             float(row["speedup"] * row["batch"] / row["baseline_p50_ns"])
-            for row in trial.profile["rows"]
+            for row in trial.typical_rows()
         )
     return float(trial.row(at_batch)["speedup"])
 

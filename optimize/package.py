@@ -14,6 +14,7 @@ from typing import Any
 from optimize.judge import Trial
 from optimize.report.page import write_report
 from optimize.settings import Gates
+from optimize.sidecar import TOKENIZER, tokenizer_of
 from serve.repository.manifest import MANIFEST, Manifest, file_sha256
 from serve.repository.versions import version_folders
 
@@ -21,6 +22,8 @@ __all__ = ["Chosen", "publish", "version_made_by"]
 
 GOLDEN_LOSSY_ATOL = 1e-3
 """How far another machine's kernels may answer from these where int8 rounds differently."""
+BESIDE = ("model.onnx.data", TOKENIZER)
+"""Files that a graph needs beside it, where they are."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,9 @@ def publish(
     staging.mkdir()
     try:
         shutil.copyfile(chosen.model, staging / "model.onnx")
+        for name in BESIDE:
+            if (chosen.model.parent / name).exists():
+                shutil.copyfile(chosen.model.parent / name, staging / name)
         shutil.copyfile(chosen.samples / "golden.npz", staging / "golden.npz")
         shutil.copyfile(chosen.samples / "drift.json", staging / "drift.json")
         write_report(staging / "report", report)
@@ -93,7 +99,10 @@ def _manifest(folder: Path, number: int, chosen: Chosen, staging: Path, limits: 
             "version": number,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "signature": {"inputs": signature["inputs"], "outputs": outputs},
-            "session": {"intra_op_threads": trial.candidate.threads},
+            "session": {
+                "intra_op_threads": trial.candidate.threads,
+                "graph_optimization": trial.candidate.graph_level,
+            },
             "files": [
                 {
                     "path": str(path.relative_to(staging)),
@@ -102,6 +111,7 @@ def _manifest(folder: Path, number: int, chosen: Chosen, staging: Path, limits: 
                 }
                 for path in files
             ],
+            "tokenizer": tokenizer_of(chosen.model.parent),
             "golden": {
                 "path": "golden.npz",
                 "atol": max(limits.atol, GOLDEN_LOSSY_ATOL if lossy else 0),
@@ -122,11 +132,14 @@ def _profile(trial: Trial, hardware: str) -> dict[str, Any]:
     return {
         "hardware_key": hardware,
         "intra_op_threads": trial.candidate.threads,
+        "graph_optimization": trial.candidate.graph_level,
+        "typical_length": profile["typical_length"],
         "load_ms": profile["load_ms"],
         "memory_bytes": profile["memory_bytes"],
         "rows": [
             {
                 "batch": row["batch"],
+                "length": row["length"],
                 "count": row["count"],
                 "p50_us": row["p50_ns"] / 1e3,
                 "p95_us": row["p95_ns"] / 1e3,

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from optimize.errors import OptimizeError
-from optimize.steps import STEPS, Step
+from optimize.steps import STEPS, Compile, Step
 
 __all__ = ["DEFAULT_STEPS", "Candidate", "candidates", "parse_stages"]
 
@@ -20,6 +20,7 @@ DEFAULT_STEPS: tuple[Any, ...] = (
         "choose": [
             "none",
             {"quantize-dynamic": {"reduce_range": [False, True]}},
+            {"quantize-dynamic": {"keep": ["auto"]}},
             "quantize-static",
         ]
     },
@@ -36,6 +37,7 @@ class Candidate:
 
     steps: tuple[Step, ...]
     threads: int
+    graph_level: str = "all"
 
     @property
     def lossy(self) -> bool:
@@ -49,8 +51,9 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """The same with the threads."""
-        return f"{self.artefact_name}, {self.threads} thread{'s' * (self.threads > 1)}"
+        """The same with how it is run."""
+        level = f", graph level {self.graph_level}" if self.graph_level != "all" else ""
+        return f"{self.artefact_name}, {self.threads} thread{'s' * (self.threads > 1)}{level}"
 
 
 def parse_stages(steps: Sequence[Any] | None) -> list[Stage]:
@@ -68,14 +71,24 @@ def parse_stages(steps: Sequence[Any] | None) -> list[Stage]:
     return stages
 
 
-def candidates(stages: Sequence[Stage], threads: Sequence[int]) -> list[Candidate]:
+def candidates(
+    stages: Sequence[Stage], threads: Sequence[int], graph_levels: Sequence[str] = ("all",)
+) -> list[Candidate]:
     """Every combination, the simplest first: those that lose nothing, with the fewest steps."""
     found = [
-        Candidate(tuple(step for step in steps if step is not None), count)
-        for steps in itertools.product(*stages)
+        Candidate(steps, count, level)
+        for alternatives in itertools.product(*stages)
+        for steps in [tuple(step for step in alternatives if step is not None)]
         for count in threads
+        for level in _levels(steps, graph_levels)
     ]
     return sorted(dict.fromkeys(found), key=lambda each: (each.lossy, len(each.steps)))
+
+
+def _levels(steps: Sequence[Step], graph_levels: Sequence[str]) -> list[str]:
+    """How far the runtime may rewrite such a graph at load: `off` pays only once it is compiled."""
+    compiled = any(step.kind == Compile.kind for step in steps)
+    return [level for level in graph_levels if level != "off" or compiled] or list(graph_levels)
 
 
 def _parse(entry: Any) -> Iterator[Step | None]:

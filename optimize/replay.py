@@ -25,7 +25,8 @@ def replay_package(folder: Path) -> None:
         check_files(folder, manifest, contents=True)
         inputs, outputs = read_golden(folder / manifest.golden.path)
         threads = manifest.session.intra_op_threads or 1
-        with ServedModel(folder / "model.onnx", threads) as model:
+        level = manifest.session.graph_optimization or "all"
+        with ServedModel(folder / "model.onnx", threads, level, manifest.tokenizer) as model:
             got = model.answer(inputs)
     except PenstockError as error:
         raise _wrong(str(error)) from error

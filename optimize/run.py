@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from optimize.package import Chosen, publish, version_made_by
 from optimize.plan import Candidate, Stage, candidates, parse_stages
 from optimize.progress import Progress
 from optimize.report.document import document
+from optimize.sensitivity import SENSITIVITY
 from optimize.settings import OptimizeSettings, parse_settings
 from optimize.steps.base import EXPORT, MODEL
+from optimize.steps.distil import RESULT
 from serve.backends.threads import available_cores
 from serve.config import ModelConfig
 from serve.repository.hardware import hardware_key
@@ -75,7 +77,7 @@ class _Done:
     path: Path
 
 
-PATHS = ("artefact", "export", "reference", "source_result")
+PATHS = ("artefact", "export", "lessons", "reference", "source_result", "unrounded")
 """Fields of a task that only say where the cache is; their contents are in the keys."""
 
 
@@ -99,7 +101,30 @@ def plan_of(folder: Path) -> tuple[OptimizeSettings, ModelConfig, list[Candidate
         # What model.yaml sets is what will be served, so nothing else is worth measuring.
         threads = [config.resources.intra_op_threads]
     stages: Sequence[Stage] = parse_stages(settings.steps)
-    return settings, config, candidates(stages, threads)
+    _need_lessons(settings, stages)
+    levels: Sequence[str] = settings.target.graph_levels
+    if config.resources.graph_optimization is not None:
+        levels = [config.resources.graph_optimization]
+    return settings, config, candidates(stages, threads, levels)
+
+
+def _need_lessons(settings: OptimizeSettings, stages: Sequence[Stage]) -> None:
+    first, *others = [
+        any(step is not None and step.learns for step in stage) for stage in stages or [()]
+    ]
+    if any(others):
+        raise OptimizeError(
+            step="plan",
+            problem="optimize.steps: distil comes after a step whose work it would throw away",
+            remedy="put it into the first stage",
+        )
+    if first and not (settings.data.training or settings.data.transfer):
+        raise OptimizeError(
+            step="plan",
+            problem="distil has no rows to learn from: those of optimize.data.evaluation are kept"
+            " to judge by",
+            remedy="set optimize.data.training (with a target) or optimize.data.transfer",
+        )
 
 
 def optimise(folder: Path, progress: Progress) -> Outcome:
@@ -210,6 +235,8 @@ def _try(
         trial.skipped = artefact
         return
     trial.artefact_key = artefact.key
+    trial.sensitivity = _sensitivities(candidate, made)
+    trial.distil = _distilled(candidate, made)
     about = {**shared, "artefact": str(artefact.path)}
     verified = run.do(
         f"verify {candidate.artefact_name}",
@@ -219,6 +246,8 @@ def _try(
             "output": settings.output,
             "metrics": list(settings.metrics),
             "gates": settings.gates.model_dump(),
+            "graph_level": candidate.graph_level,
+            "unrounded": _unrounded(candidate, made),
             **about,
         },
         artefact.key,
@@ -232,7 +261,9 @@ def _try(
     profile_task = {
         "task": "profile",
         "threads": candidate.threads,
+        "graph_level": candidate.graph_level,
         "batch_sizes": sorted({*settings.target.batch_sizes, settings.gates.at_batch}),
+        "lengths": list(settings.target.shapes),
         **about,
     }
     profiled = run.do(
@@ -278,13 +309,59 @@ def _artefact(
             **shared,
             "artefact": str(before.path),
         }
+        keys = [before.key, reference.key]
+        if last.learns:
+            lessons = _lessons(run, shared, reference)
+            task |= {
+                "lessons": str(lessons.path),
+                "output": run.settings.output,
+                "metrics": list(run.settings.metrics),
+            }
+            keys.append(lessons.key)
         try:
-            made[steps] = run.do(last.label(), task, before.key, reference.key)
+            made[steps] = run.do(last.label(), task, *keys)
         except OptimizeError as error:
             if error.__class__ is not OptimizeError or "disk" in error.problem:
                 raise
             made[steps] = str(error)
     return made[candidate.steps]
+
+
+def _distilled(candidate: Candidate, made: dict[tuple[Any, ...], _Done | str]) -> dict[str, Any]:
+    """How its student was trained, if it has one."""
+    for count, step in enumerate(candidate.steps, start=1):
+        student = made[candidate.steps[:count]]
+        if step.learns and isinstance(student, _Done):
+            found: dict[str, Any] = json.loads((student.path / RESULT).read_text())
+            return found
+    return {}
+
+
+def _lessons(run: _Run, shared: dict[str, Any], reference: _Done) -> _Done:
+    """What the original answers to the rows that students learn from; asked once for all."""
+    task = {"task": "teach", "data": run.settings.data.model_dump(), **shared}
+    return run.do("teach", task, reference.key)
+
+
+def _unrounded(candidate: Candidate, made: Mapping[tuple[Any, ...], _Done | str]) -> str | None:
+    """The graph before the first step that rounds, if one does."""
+    for count, step in enumerate(candidate.steps):
+        if step.rounds:
+            before = made[candidate.steps[:count]]
+            return str(before.path / MODEL) if isinstance(before, _Done) else None
+    return None
+
+
+def _sensitivities(
+    candidate: Candidate, made: Mapping[tuple[Any, ...], _Done | str]
+) -> list[dict[str, Any]]:
+    """What each layer suffers from being quantised, if a step measured it."""
+    for count in range(1, len(candidate.steps) + 1):
+        step = made[candidate.steps[:count]]
+        if isinstance(step, _Done) and (step.path / SENSITIVITY).exists():
+            found: list[dict[str, Any]] = json.loads((step.path / SENSITIVITY).read_text())
+            return found
+    return []
 
 
 def _publish(
@@ -303,6 +380,7 @@ def _publish(
     package_task = {
         "task": "package",
         "threads": chosen.candidate.threads,
+        "graph_level": chosen.candidate.graph_level,
         **shared,
         "artefact": str(artefact.path),
     }
@@ -401,7 +479,14 @@ def _source_files(run: _Run) -> list[Path]:
     own = [path for path in run.folder.iterdir() if path.is_file() and path.name not in UNREAD]
     named = [
         run.folder / name
-        for name in (run.settings.source, run.settings.data.evaluation, *run.settings.depends)
+        for name in (
+            run.settings.source,
+            run.settings.data.evaluation,
+            run.settings.data.training,
+            run.settings.data.transfer,
+            *run.settings.depends,
+        )
+        if name is not None
     ]
     files = {path.resolve(): None for path in own if not path.name.startswith(".")}
     for path in named:

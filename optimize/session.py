@@ -8,22 +8,37 @@ from types import TracebackType
 
 import numpy as np
 
+from optimize.sidecar import tokenizer_of
 from serve.backends.base import BackendSource
 from serve.backends.output_check import check_outputs
 from serve.backends.registry import create_backend
-from serve.config import ModelConfig, Resources
+from serve.backends.text import taking_text
+from serve.config import ModelConfig, Resources, Tokenizer
+from serve.config.model import GraphOptimization
 from serve.tensors import Array, Batch
 
 __all__ = ["ServedModel"]
 
 
 class ServedModel:
-    """One artefact, loaded by its backend with ``threads`` threads; close it after use."""
+    """One artefact, loaded by its backend with ``threads`` threads; close it after use.
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
-        resources = Resources(device="cpu", intra_op_threads=threads)
-        config = ModelConfig(backend="onnxruntime", resources=resources)
-        self._backend = create_backend("onnxruntime")
+    It takes text where a tokenizer lies beside it, or where ``tokenizer`` names one.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        threads: int = 1,
+        graph_level: GraphOptimization = "all",
+        tokenizer: Tokenizer | None = None,
+    ) -> None:
+        resources = Resources(
+            device="cpu", intra_op_threads=threads, graph_optimization=graph_level
+        )
+        tokenizer = tokenizer or tokenizer_of(path.parent)
+        config = ModelConfig(backend="onnxruntime", resources=resources, tokenizer=tokenizer)
+        self._backend = taking_text(create_backend("onnxruntime"), config)
         source = BackendSource("candidate", 1, path.parent, path, config)
         self.signature = self._backend.load(source)
 

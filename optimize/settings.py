@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
 from optimize.errors import OptimizeError
 from serve.config.base import Settings
+from serve.config.model import GraphOptimization
 
 __all__ = ["Data", "Gates", "OptimizeSettings", "Search", "StepLimits", "Target", "parse_settings"]
 
@@ -38,6 +39,19 @@ class Target(Settings):
     device: Literal["cpu"] = Field("cpu", description="What candidates are made for.")
     threads: tuple[int, ...] = Field((1, 2), description="Threads in one batch to try.")
     batch_sizes: tuple[int, ...] = Field((1, 8, 64), description="Rows to measure latency at.")
+    shapes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (),
+        description="Lengths of rows to measure at, where an input varies in length (of a text: in"
+        " tokens). Default: the median and the 95th percentile of the evaluation rows.",
+    )
+    graph_levels: tuple[GraphOptimization, ...] = Field(
+        ("off", "all"),
+        description="How far the runtime rewrites the graph at load, to try; off only where it is"
+        " compiled.",
+    )
+
+
+METRIC_DROP = 0.005
 
 
 class Gates(Settings):
@@ -54,10 +68,19 @@ class Gates(Settings):
     batch_atol: float | None = Field(
         None,
         ge=0,
-        description="Largest difference of a row alone and in a batch. Default: atol, or for a"
-        " lossy candidate 0.05 of the output's spread.",
+        description="Largest difference of a row alone and in a batch. Default: atol and rtol, and"
+        " what its rounding does to a row alone where it is quantised or cast.",
     )
-    max_metric_drop: float = Field(0.005, description="Bound on what each metric may lose.")
+    max_scale_error: float = Field(
+        0.1,
+        ge=0,
+        description="How far from 1 the factor may be by which quantising or casting scales an"
+        " output (of probabilities, their log-odds).",
+    )
+    max_metric_drop: float | dict[str, float] = Field(
+        METRIC_DROP,
+        description="Bound on what each metric may lose; or by metric, where others keep 0.005.",
+    )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="That the drop is below the bound.")
     bootstrap: int = Field(1000, ge=100, description="Resamples behind the bound.")
     max_latency_ms: float | None = Field(None, gt=0, description="p95 of a batch of `at_batch`.")
@@ -68,11 +91,16 @@ class Gates(Settings):
     lossy_speedup: float = Field(1.1, ge=1, description="A lossy candidate is this much faster,")
     lossy_shrink: float = Field(1.5, ge=1, description="or this much smaller, or is rejected.")
 
+    def metric_drop(self, name: str) -> float:
+        """What one metric may lose."""
+        drops = self.max_metric_drop
+        return drops.get(name, METRIC_DROP) if isinstance(drops, dict) else drops
+
 
 class Search(Settings):
     """How long to look."""
 
-    max_trials: int = Field(24, ge=1, description="Most candidates to try.")
+    max_trials: int = Field(32, ge=1, description="Most candidates to try.")
     max_minutes: float = Field(30.0, gt=0, description="No candidate is begun after this time.")
 
 

@@ -13,9 +13,10 @@ import numpy as np
 from optimize.errors import OptimizeError
 from optimize.rows import Input
 from optimize.settings import Gates
+from optimize.sidecar import carry_sidecars, graph_inputs, write_tokenizer
 from optimize.source.network import Network
 from optimize.steps import STEPS
-from optimize.steps.base import EXPORT, MODEL, PROGRAM, Context, op_counts
+from optimize.steps.base import EXPORT, MODEL, PROGRAM, Context, Teaching, op_counts
 from serve.repository.golden import read_golden, write_golden
 from serve.tensors import Array
 
@@ -73,6 +74,9 @@ def _export_network(model: Network, features: Any, output: Path) -> None:
 
     program = export_program(model, features)
     save_program(program, output / PROGRAM)
+    if model.text is not None:
+        text = model.text
+        write_tokenizer(output, text.tokenizer, text.name, text.max_length)
     made: dict[str, Any] = {"exporter": "torch.export"}
     try:
         made["opset"] = write_onnx(model, program, output / MODEL)
@@ -109,17 +113,40 @@ def reference(task: dict[str, Any], output: Path) -> None:
     (output / SIGNATURE).write_text(json.dumps(document, indent=1))
 
 
+def teach(task: dict[str, Any], output: Path) -> None:
+    """What the original answers to the rows that students learn from."""
+    from optimize.distil.teach import teach as ask
+
+    model, features, _ = _loaded(task)
+    graph, folder = Path(task["export"]) / MODEL, Path(task["folder"])
+    ask(model, features, graph, task["defaults"], folder, task["data"], output)
+
+
 def step(task: dict[str, Any], output: Path) -> None:
     """One step of the pipeline."""
-    inputs, _ = read_golden(Path(task["reference"]) / EVALUATION)
+    inputs, answers = read_golden(Path(task["reference"]) / EVALUATION)
     made = STEPS[task["kind"]].model_validate(task["parameters"])
-    made.run(Path(task["artefact"]) / MODEL, output / MODEL, Context(inputs))
+    teaching = None
+    if "lessons" in task:
+        teaching = Teaching(
+            Path(task["folder"]),
+            Path(task["export"]),
+            Path(task["reference"]),
+            Path(task["lessons"]),
+            _judged(task["output"], answers),
+            task["metrics"],
+            lambda: _custom(task),
+            lambda: _loaded(task)[0],
+        )
+    before = Path(task["artefact"])
+    calibration = graph_inputs(before / MODEL, inputs)
+    made.run(before / MODEL, output / MODEL, Context(calibration, teaching))
+    carry_sidecars(before, output)
     _describe(output)
 
 
 def verify(task: dict[str, Any], output: Path) -> None:
     """Ask a candidate everything that the original was asked."""
-    from optimize.source.load import function_at
     from optimize.verify.check import Question
     from optimize.verify.check import verify as ask
 
@@ -127,11 +154,6 @@ def verify(task: dict[str, Any], output: Path) -> None:
     document = json.loads((folder / SIGNATURE).read_text())
     inputs, answers = read_golden(folder / EVALUATION)
     edges, edge_answers = read_golden(folder / EDGES)
-    custom = {
-        name: function_at(Path(task["folder"]), name, "verify")
-        for name in task["metrics"]
-        if ".py:" in name
-    }
     question = Question(
         inputs,
         answers,
@@ -142,10 +164,18 @@ def verify(task: dict[str, Any], output: Path) -> None:
         document["groups"],
         _judged(task["output"], answers),
         task["metrics"],
-        custom,
+        _custom(task),
     )
     limits = Gates.model_validate(task["gates"])
-    found = ask(Path(task["artefact"]) / MODEL, task["lossy"], question, limits)
+    unrounded = Path(task["unrounded"]) if task["unrounded"] else None
+    found = ask(
+        Path(task["artefact"]) / MODEL,
+        task["lossy"],
+        question,
+        limits,
+        unrounded,
+        task["graph_level"],
+    )
     result = {
         "gates": [gate.as_json() for gate in found.gates],
         "metrics": found.metrics,
@@ -156,19 +186,32 @@ def verify(task: dict[str, Any], output: Path) -> None:
 
 def profile(task: dict[str, Any], output: Path) -> None:
     """Measure a candidate beside the export and the original."""
+    from optimize.profile.buckets import buckets_of, row_lengths, varying_inputs
     from optimize.profile.candidate import profile_candidate
+    from optimize.profile.original import OriginalCalls
+    from optimize.session import ServedModel
+    from optimize.source.reference import served_inputs
 
     inputs, _ = read_golden(Path(task["reference"]) / EVALUATION)
     few = {name: array[: max(TRIED_ROWS, *task["batch_sizes"])] for name, array in inputs.items()}
+    model, features, _ = _loaded(task)
+    baseline, artefact = Path(task["export"]) / MODEL, Path(task["artefact"]) / MODEL
+    with ServedModel(baseline) as served:
+        varying = varying_inputs(served.signature)
+    # A text is as long as its tokens, which the graph takes in its place.
+    taken = graph_inputs(baseline, few)
+    lengths = row_lengths(taken, varying or [name for name in taken if name not in few])
+    rows = len(next(iter(few.values())))
     found = profile_candidate(
-        Path(task["artefact"]) / MODEL,
-        task["threads"],
-        Path(task["export"]) / MODEL,
+        lambda: ServedModel(artefact, task["threads"], task["graph_level"]),
+        sum(file.stat().st_size for file in artefact.parent.glob("model.*")),
+        lambda: ServedModel(baseline),
         few,
         task["batch_sizes"],
-        _OriginalCalls(task),
+        buckets_of(rows, lengths, task["lengths"], varying),
+        OriginalCalls(model, served_inputs(model, features, baseline, task["defaults"]), features),
     )
-    (output / "result.json").write_text(json.dumps(found))
+    (output / "result.json").write_text(json.dumps({"threads": task["threads"], **found}))
 
 
 def package(task: dict[str, Any], output: Path) -> None:
@@ -179,7 +222,8 @@ def package(task: dict[str, Any], output: Path) -> None:
     inputs, _ = read_golden(Path(task["reference"]) / EVALUATION)
     edges, _ = read_golden(Path(task["reference"]) / EDGES)
     document = json.loads((Path(task["reference"]) / SIGNATURE).read_text())
-    with ServedModel(Path(task["artefact"]) / MODEL, task["threads"]) as model:
+    artefact = Path(task["artefact"]) / MODEL
+    with ServedModel(artefact, task["threads"], task["graph_level"]) as model:
         answers = model.answer(inputs)
         samples = _samples(inputs, edges)
         golden = model.answer(samples, batch_rows=len(next(iter(samples.values()))))
@@ -205,40 +249,22 @@ def replay(task: dict[str, Any], output: Path) -> None:
     (output / "result.json").write_text("{}")
 
 
-class _OriginalCalls:
-    """Calls of the original on its own table, which is made before the clock runs."""
-
-    def __init__(self, task: Mapping[str, Any]) -> None:
-        from optimize.source.original import Original
-        from optimize.source.reference import served_inputs
-        from optimize.source.table import rows_of, table_of
-
-        model, features, _ = _loaded(task)
-        specs = served_inputs(model, features, Path(task["export"]) / MODEL, task["defaults"])
-        self._original = Original(model, specs, features)
-        self._table = None
-        if isinstance(model, bytes | Network):
-            self._rows = rows_of(features, specs)
-        else:
-            self._table = table_of(rows_of(features, specs), specs, features)
-
-    def calls(self, rows: int) -> Callable[[], object]:
-        """A call with the first rows."""
-        if self._table is None:
-            few = self._rows.take(slice(0, rows))
-            return lambda: self._original.answer(few)
-        if isinstance(self._table, Mapping):
-            table: Any = {name: array[:rows] for name, array in self._table.items()}
-        else:
-            table = self._table[:rows]
-        return lambda: self._original.answer_table(table)
-
-
 def _samples(inputs: Mapping[str, Array], edges: Mapping[str, Array]) -> dict[str, Array]:
     """Thirty-two real rows and up to thirty-two edge rows."""
     return {
         name: np.concatenate([array[:32], edges[name][:32]]) if edges else array[:32]
         for name, array in inputs.items()
+    }
+
+
+def _custom(task: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
+    """The metrics that are functions of the user."""
+    from optimize.source.load import function_at
+
+    return {
+        name: function_at(Path(task["folder"]), name, "verify")
+        for name in task["metrics"]
+        if ".py:" in name
     }
 
 
@@ -275,5 +301,5 @@ def _describe(output: Path) -> None:
 
 TASKS: dict[str, Task] = {
     each.__name__: each
-    for each in (source, export, reference, step, verify, profile, package, replay)
+    for each in (source, export, reference, teach, step, verify, profile, package, replay)
 }

@@ -23,6 +23,9 @@ MIN_CALLS = 5
 AGREEING = 3
 """So many windows in a row must agree."""
 MAX_WINDOWS = 24
+ENOUGH_CALLS, ENOUGH_NS = 100, 2_000_000_000
+"""Percentiles want more calls than the ratio does, but not for longer than this."""
+GIVE_UP_NS = 30_000_000_000
 WARM_UP_CALLS = 3
 
 
@@ -48,13 +51,16 @@ def measure(
     spread: float = 0.08,
     clock: Callable[[], int] = monotonic_ns,
     window_ns: int = WINDOW_NS,
+    enough_calls: int = ENOUGH_CALLS,
 ) -> dict[str, Timing]:
     """Time every run in turns; ``ratio`` is the first one's median divided by its own.
 
     A run is stable when the ratios of the last windows are within ``spread`` of one another. All
-    are measured until all are stable, or ``MAX_WINDOWS`` are over.
+    are measured until all are stable and were called often enough, or ``MAX_WINDOWS`` or
+    ``GIVE_UP_NS`` are over.
     """
     names = list(runs)
+    start_ns = clock()
     for run in runs.values():
         for _ in range(WARM_UP_CALLS):
             run()
@@ -68,7 +74,10 @@ def measure(
             medians[name] = float(np.median(took))
         for name in names:
             ratios[name].append(medians[names[0]] / max(medians[name], 1.0))
-        if all(_agree(each, spread) for each in ratios.values()):
+        took_ns = clock() - start_ns
+        calls = min(len(each) for each in samples.values())
+        agreed = all(_agree(each, spread) for each in ratios.values())
+        if (agreed and (calls >= enough_calls or took_ns > ENOUGH_NS)) or took_ns > GIVE_UP_NS:
             break
     timings = {}
     for name in names:

@@ -15,19 +15,20 @@ from optimize.session import ServedModel
 from optimize.settings import Gates
 from optimize.verify.bootstrap import metric_drop
 from optimize.verify.compare import compare, row_errors
-from optimize.verify.invariance import batch_invariance
+from optimize.verify.invariance import invariance_gates
 from optimize.verify.metrics import Score, prepare
+from optimize.verify.scale import scale_gate
+from serve.config.model import GraphOptimization
 from serve.errors import PenstockError
 from serve.tensors import Array
 
 __all__ = ["Question", "Verified", "verify"]
 
-LOSSY_BATCH_SPREAD = 0.05
-"""A lossy row may move by this much of its output's spread when its neighbours change: dynamic
-quantisation takes its scale from the whole batch."""
+SCALE_ROWS = 512
 WORST_ROWS = 20
 
-Custom = Callable[[Array, Array], float]
+Custom = Callable[[Array, Array], Any]
+"""Of target and prediction: the metric, or what each row has of it, whose mean is the metric."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,23 @@ class Verified:
     errors: dict[str, Any]
 
 
-def verify(path: Path, lossy: bool, question: Question, limits: Gates) -> Verified:
+def verify(
+    path: Path,
+    lossy: bool,
+    question: Question,
+    limits: Gates,
+    unrounded: Path | None = None,
+    graph_level: GraphOptimization = "all",
+) -> Verified:
     """Ask a candidate everything, until it fails in a way that leaves nothing further to ask.
+
+    ``unrounded`` is the graph before it was quantised or cast, if it was.
 
     Raises:
         OptimizeError: the metric cannot be had of the original either.
     """
     try:
-        model = ServedModel(path)
+        model = ServedModel(path, graph_level=graph_level)
     except PenstockError as error:
         return Verified([Gate("structure", "fail", detail=str(error)[:300])], {}, {})
     with model:
@@ -75,7 +85,9 @@ def verify(path: Path, lossy: bool, question: Question, limits: Gates) -> Verifi
             return Verified(gates, {}, {})
         try:
             got = model.answer(question.inputs)
-            gates.append(_invariance(model, lossy, question, limits))
+            gates += invariance_gates(path, model, question.inputs, limits, unrounded)
+            if unrounded is not None:
+                gates.append(_scale(got, unrounded, question, limits))
         except PenstockError as error:
             gates.append(Gate("evaluation rows", "fail", detail=str(error)[:300]))
             return Verified(gates, {}, {})
@@ -93,6 +105,14 @@ def verify(path: Path, lossy: bool, question: Question, limits: Gates) -> Verifi
     return Verified(gates, metrics, _errors(got, question))
 
 
+def _scale(got: Mapping[str, Array], unrounded: Path, question: Question, limits: Gates) -> Gate:
+    some = {name: array[:SCALE_ROWS] for name, array in question.inputs.items()}
+    with ServedModel(unrounded) as exact:
+        wanted = exact.answer(some)
+    mine = {name: array[:SCALE_ROWS] for name, array in got.items()}
+    return scale_gate(mine, wanted, limits.max_scale_error)
+
+
 def _structure(model: ServedModel, question: Question) -> Gate:
     signature = model.signature
     if not signature.batched:
@@ -104,28 +124,6 @@ def _structure(model: ServedModel, question: Question) -> Gate:
     if outputs != set(question.answers):
         return Gate("structure", "fail", detail=f"outputs are {sorted(outputs)}")
     return Gate("structure", "pass")
-
-
-def _invariance(model: ServedModel, lossy: bool, question: Question, limits: Gates) -> Gate:
-    found = batch_invariance(model, question.inputs)
-    limit = limits.batch_atol
-    if limit is None:
-        limit = limits.atol
-        if lossy:
-            limit = LOSSY_BATCH_SPREAD * _spread(question.answers)
-    held = found.largest <= limit and (lossy or not found.flips)
-    detail = found.where if found.largest > 0 or found.flips else ""
-    return Gate("batch invariance", "pass" if held else "fail", limit, found.largest, detail=detail)
-
-
-def _spread(answers: Mapping[str, Array]) -> float:
-    """The distance between the 1st and the 99th percentile of the widest output."""
-    spreads = [
-        float(np.ptp(np.nanpercentile(array.astype(np.float64), (1, 99))))
-        for array in answers.values()
-        if array.dtype.kind == "f"
-    ]
-    return max(spreads, default=0.0)
 
 
 def _parity(
@@ -207,11 +205,11 @@ def _metric(
         limits.bootstrap,
         limits.confidence,
     )
-    held = drop.bound <= limits.max_metric_drop
+    limit = limits.metric_drop(name)
     gate = Gate(
         f"metric {name}",
-        "pass" if held else "fail",
-        limits.max_metric_drop,
+        "pass" if drop.bound <= limit else "fail",
+        limit,
         drop.drop,
         drop.bound,
         f"{drop.original:.5f} → {drop.candidate:.5f}",
@@ -225,16 +223,22 @@ def _score(name: str, question: Question, prediction: Array) -> Score:
     if custom is None:
         return prepare(name, target, prediction)
 
-    def score(weights: Array) -> float:
-        index = np.repeat(np.arange(len(target)), weights.astype(np.int64))
+    def ask(index: Array) -> Any:
         try:
-            return float(custom(target[index], prediction[index]))
+            return custom(target[index], prediction[index])
         except Exception as error:
             raise OptimizeError(
                 step="verify",
                 problem=f"metric {name} raised {type(error).__name__}: {error}",
                 remedy="call it with the target and the prediction by hand",
             ) from error
+
+    whole = np.asarray(ask(np.arange(len(target))), np.float64)
+    if whole.shape == (len(target),):
+        return lambda weights: float(np.average(whole, weights=weights))
+
+    def score(weights: Array) -> float:
+        return float(ask(np.repeat(np.arange(len(target)), weights.astype(np.int64))))
 
     return score
 

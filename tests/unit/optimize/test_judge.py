@@ -12,13 +12,15 @@ from optimize.steps import Clean, QuantizeDynamic
 def trial(speedup: float, *, lossy: bool = False, stable: bool = True, size: int = 100) -> Trial:
     row: dict[str, Any] = {
         "batch": 1,
+        "length": None,
         "speedup": speedup,
         "stable": stable,
         "p95_ns": 1e6,
         "baseline_p50_ns": 1e6,
     }
     step = QuantizeDynamic() if lossy else Clean()
-    profile = {"rows": [row], "size_bytes": size, "memory_bytes": 0}
+    profile: dict[str, Any] = {"rows": [row], "size_bytes": size, "memory_bytes": 0}
+    profile["typical_length"] = None
     return Trial(Candidate((step,), 1), [Gate("parity", "pass")], profile=profile)
 
 
@@ -37,6 +39,14 @@ def test_a_limit_on_what_did_not_settle_is_inconclusive() -> None:
     assert verdicts(trial(9, stable=False), max_latency_ms=5) == ["inconclusive"]
     assert verdicts(trial(9, stable=False), min_speedup=2) == ["inconclusive"]
     assert verdicts(trial(9, stable=False), max_size_mb=1) == ["pass"]
+
+
+def test_rows_of_the_typical_length_are_judged() -> None:
+    one = trial(2.0)
+    short, long = {**one.profile["rows"][0], "length": 16}, {**one.profile["rows"][0], "length": 64}
+    one.profile |= {"rows": [{**long, "speedup": 9.0}, short], "typical_length": 16}
+    assert one.row(1) is short
+    assert one.typical_rows() == [short]
 
 
 def test_best_takes_the_simpler_of_two_that_are_alike() -> None:

@@ -26,10 +26,25 @@ class FakeMachine:
 def test_measure_stops_once_ratios_agree() -> None:
     machine = FakeMachine()
     runs = {"base": machine.takes(lambda _: 3000), "new": machine.takes(lambda _: 1000)}
-    found = measure(runs, clock=machine.clock, window_ns=30_000)
+    found = measure(runs, clock=machine.clock, window_ns=30_000, enough_calls=1)
     assert found["new"].ratio == 3.0
     assert found["new"].stable
     assert found["new"].p50_ns == 1000
+    assert len(found["new"].windows) == 3
+
+
+def test_measure_goes_on_until_there_are_calls_enough_for_percentiles() -> None:
+    machine = FakeMachine()
+    runs = {"base": machine.takes(lambda _: 3000), "new": machine.takes(lambda _: 1000)}
+    found = measure(runs, clock=machine.clock, window_ns=30_000, enough_calls=45)
+    assert len(found["new"].windows) == 5
+
+
+def test_measure_of_slow_runs_ends_once_they_agree() -> None:
+    machine = FakeMachine()
+    runs = {"base": machine.takes(lambda _: 3 * 10**8), "new": machine.takes(lambda _: 10**8)}
+    found = measure(runs, clock=machine.clock)
+    assert found["new"].stable
     assert len(found["new"].windows) == 3
 
 
