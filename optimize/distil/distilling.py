@@ -35,7 +35,8 @@ def distil(step: Distil, teaching: Teaching, target_path: Path) -> None:
     Raises:
         OptimizeError: there is nothing to learn from, or the student cannot learn it.
     """
-    torch.set_num_threads(available_cores())
+    # A small student's steps are over before a second thread has begun.
+    torch.set_num_threads(1 if step.student in ("mlp", "cnn") else available_cores())
     deadline_ns = monotonic_ns() + int(step.minutes * 60e9)
     lessons = read_lessons(teaching.lessons)
     evaluation, answers = read_golden(teaching.reference / "evaluation.npz")

@@ -80,7 +80,8 @@ def train(
     chance = torch.Generator().manual_seed(schedule.seed)
     an_epoch = math.ceil(len(seen) / schedule.batch_rows)
     most = schedule.steps or an_epoch * schedule.epochs
-    optimiser = torch.optim.AdamW(student.parameters(), lr=schedule.learning_rate)
+    learned = [each for each in student.parameters() if each.requires_grad]
+    optimiser = torch.optim.AdamW(learned, lr=schedule.learning_rate)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, most))
     best, best_loss, since = copy.deepcopy(student.state_dict()), math.inf, 0
     began_ns, step, epoch, stopped = monotonic_ns(), 0, 0, ""
@@ -97,7 +98,7 @@ def train(
                 )
             optimiser.zero_grad()
             torch.autograd.backward(found)
-            nn.utils.clip_grad_norm_(student.parameters(), LARGEST_GRADIENT)
+            nn.utils.clip_grad_norm_(learned, LARGEST_GRADIENT)
             optimiser.step()
             rate.step()
             step += 1

@@ -55,6 +55,8 @@ def cnn(image_shape: Sequence[int], channels: Sequence[int], width: int, size: i
 def fewer_layers(teacher: nn.Module, keep: Sequence[int], count: int | None) -> nn.Module:
     """A copy of the teacher that has some of the layers of its longest list of like layers.
 
+    Its embedding tables stay the teacher's: they are most of the weights, and fit both.
+
     Args:
         teacher: any module with an ``nn.ModuleList`` of layers, such as a transformer.
         keep: which layers, or none: ``count`` of them, spread evenly from first to last.
@@ -88,8 +90,9 @@ def fewer_layers(teacher: nn.Module, keep: Sequence[int], count: int | None) -> 
         settings: Any = getattr(module, "config", None)
         if getattr(settings, "num_hidden_layers", None) == there:
             settings.num_hidden_layers = len(kept)
-    for parameter in student.parameters():
-        parameter.requires_grad_(True)
+    for module in student.modules():
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad_(not isinstance(module, nn.Embedding))
     return student
 
 
