@@ -116,7 +116,7 @@ def start(subject: Launch, log: Path) -> Server:
             word = word.replace(place, value)
         command.append(word)
     return Server(
-        *("penstock", command, http_port, log, admin_port, grpc_port),
+        *(log.stem, command, http_port, log, admin_port, grpc_port),
         env=subject.env,
         cwd=subject.cwd,
     )

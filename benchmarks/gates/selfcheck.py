@@ -23,11 +23,13 @@ from rich.console import Console
 
 from benchmarks.context import Context
 from benchmarks.gates.files import load
+from benchmarks.gates.findings import Finding
 from benchmarks.gates.judge import Judge
 from benchmarks.gates.noise import foreign_share
 from benchmarks.gates.slowed import write_slowed
 from benchmarks.gates.verdict import Verdict
 from benchmarks.interrupts import interruptible
+from benchmarks.measurement import Measurement
 from benchmarks.scenarios import catalogue
 from benchmarks.subject import Launch
 
@@ -70,29 +72,20 @@ def mistakes(checked: Iterable[Checked]) -> int:
     return sum(one.verdict is WRONG[one.kind] for one in checked)
 
 
-def check(kind: Kind, slower: float, params: dict[str, Any], seed: int, models: Path) -> Checked:
-    """One run of two servers."""
-    spec = load("smoke").spec
-    gate = next(
-        gate for one in spec.scenarios for gate in one.gates if gate.is_relative
-    )  # its only one
-    with tempfile.TemporaryDirectory(prefix="penstock-selfcheck-") as name:
-        folder = Path(name)
-        baseline = Launch(models, penstock=str(write_slowed(folder / "baseline")))
-        extra_us = 0.0
-        if kind == "slowed":
-            same = Launch(models, penstock=str(write_slowed(folder / "same")))
-            learnt = catalogue.run(
-                "ab_cpu", Context(folder, same, baseline, model=MODEL, seed=seed), LEARNING
-            )
-            extra_us = slower * learnt.metrics[f"baseline.{CPU}"]
-        candidate = Launch(models, penstock=str(write_slowed(folder / "candidate", extra_us)))
-        context = Context(folder, candidate, baseline, model=MODEL, seed=seed)
-        measured = catalogue.run("ab_cpu", context, params)
-    found = Judge(noise=spec.noise, seed=seed).finding(gate, measured)
+def cost_us(models: Path) -> float:
+    """CPU of a request to the server as it is, on this machine just now."""
+    measured, _ = _measured(models, 0.0, LEARNING, seed=0)
+    return measured.metrics[f"baseline.{CPU}"]
+
+
+def check(
+    kind: Kind, slower: float, extra_us: float, params: dict[str, Any], seed: int, models: Path
+) -> Checked:
+    """One run of two servers, of which the candidate burns ``extra_us`` a request."""
+    measured, found = _measured(models, extra_us, params, seed)
     return Checked(
         kind=kind,
-        slower=slower if kind == "slowed" else 0.0,
+        slower=slower,
         verdict=found.verdict,
         ratio=round(found.value, 4),
         low=round(found.low, 4),
@@ -102,14 +95,28 @@ def check(kind: Kind, slower: float, params: dict[str, Any], seed: int, models: 
     )
 
 
+def _measured(
+    models: Path, extra_us: float, params: dict[str, Any], seed: int
+) -> tuple[Measurement, Finding]:
+    spec = load("smoke").spec
+    (gate,) = (gate for one in spec.scenarios for gate in one.gates if gate.is_relative)
+    with tempfile.TemporaryDirectory(prefix="penstock-selfcheck-") as name:
+        folder = Path(name)
+        candidate = Launch(models, penstock=str(write_slowed(folder / "candidate", extra_us)))
+        baseline = Launch(models, penstock=str(write_slowed(folder / "baseline")))
+        context = Context(folder, candidate, baseline, model=MODEL, seed=seed)
+        measured = catalogue.run("ab_cpu", context, params)
+    return measured, Judge(noise=spec.noise, seed=seed).finding(gate, measured)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", type=int, default=20, help="of each kind")
     parser.add_argument("--slower", type=float, default=0.1, help="part of a request's CPU")
-    parser.add_argument("--rounds", type=int, default=24, help="pairs of rounds, a run")
-    parser.add_argument("--round-s", type=float, default=0.3, help="load of a round")
+    parser.add_argument("--rounds", type=int, default=12, help="pairs of rounds, a run")
+    parser.add_argument("--round-s", type=float, default=0.2, help="load of a round")
     parser.add_argument("--starts", type=int, default=2, help="of both servers, a run")
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument(
@@ -123,10 +130,16 @@ def main() -> int:
     console = Console(highlight=False, soft_wrap=True)
     try:
         with interruptible(), options.out.open("ab") as file:
+            models = options.models.resolve()
+            extra_us = options.slower * cost_us(models)
+            settings: dict[Kind, tuple[float, float]] = {
+                "slowed": (options.slower, extra_us),
+                "identical": (0.0, 0.0),
+            }
             for _ in range(options.runs):
-                for kind in WRONG:
+                for kind, (slower, burnt_us) in settings.items():
                     seed = 1 + len(checked)
-                    one = check(kind, options.slower, params, seed, options.models.resolve())
+                    one = check(kind, slower, burnt_us, params, seed, models)
                     checked.append(one)
                     file.write(msgspec.json.encode(one) + b"\n")
                     file.flush()

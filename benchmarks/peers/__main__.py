@@ -33,6 +33,8 @@ CONNECTIONS = (8, 64, 256)
 RATES = (100, 1000)
 SEED = 20261124
 FULL_ROUNDS, QUICK_ROUNDS = 3, 1
+SHORT_GRACE_S = 2.0
+"""After a load of seconds; what is not answered by then makes the rate one that was not kept."""
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -48,8 +50,11 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--model", action="append", choices=MODELS, help="may be repeated; default: all"
     )
-    parser.add_argument("--quick", action="store_true", help="one round of short loads")
+    parser.add_argument("--quick", action="store_true", help="one round of short loads, to try it")
     parser.add_argument("--rounds", type=int, help=f"default {FULL_ROUNDS}, quick {QUICK_ROUNDS}")
+    parser.add_argument(
+        "--seconds", type=float, help="of every load, more where a p99 takes more requests"
+    )
     parser.add_argument("--seed", type=int, default=SEED, help="of the order and the arrivals")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/peers"))
     return parser.parse_args(words)
@@ -71,6 +76,9 @@ def exit_status(visits: Sequence[Visit]) -> int:
 def plan_of(options: argparse.Namespace) -> Plan:
     if options.quick:
         return Plan(CONNECTIONS, 1, RATES, 2, 1, options.seed)
+    if options.seconds is not None:
+        seconds = options.seconds
+        return Plan(CONNECTIONS, seconds, RATES, seconds, 1, options.seed, SHORT_GRACE_S)
     return Plan(CONNECTIONS, 3, RATES, 5, 2, options.seed)
 
 
@@ -119,7 +127,7 @@ def _line(seen: Visit) -> str:
     figures = ", ".join(
         f"{one.load} {one.ok_per_s:,.0f}/s p99 {one.p99_ms:,.1f} ms" for one in seen.loads
     )
-    return f"{name:28} {figures} {seen.failure.strip()[:300]}"
+    return f"{name:28} {seen.took_s:.0f} s: {figures} {seen.failure.strip()[:300]}"
 
 
 def _commit() -> str:

@@ -47,6 +47,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     loads: tuple[Loaded, ...] = ()
     failure: str = ""
     """Why loads are missing: it did not start, answered wrongly, or ended on the way."""
+    took_s: float = 0.0
+    """All of it."""
 
     def load(self, name: str) -> Loaded | None:
         """One load by name; None where it was not reached."""

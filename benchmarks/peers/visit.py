@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.loadgen.health import enough_requests
 from benchmarks.loadgen.launch import run_load
 from benchmarks.loadgen.spec import ClosedLoop, LoadReport, LoadSpec, OpenLoop, Phase, Target
 from benchmarks.machine import ForeignLoad
@@ -28,6 +29,8 @@ Payloads = tuple[Payload, ...]
 """Sent in turn, so that no server gains by having seen the very same bytes before."""
 
 SLO_MS = 100.0
+MORE_THAN_ENOUGH = 1.1
+"""Arrivals are as many as they are by chance; so many times what a p99 takes are enough."""
 OPEN_CONNECTIONS = 64
 
 
@@ -41,8 +44,15 @@ class Plan:
     rates: tuple[int, ...]
     """Of the open loops, requests a second."""
     open_s: float
+    """At least; longer at a rate that takes longer for a p99."""
     warmup_s: float
     seed: int
+    grace_s: float = 5.0
+    """How long the last answers are waited for."""
+
+    def open_at_s(self, rate: int) -> float:
+        """How long an open loop at this rate lasts."""
+        return max(self.open_s, MORE_THAN_ENOUGH * enough_requests() / rate)
 
 
 def visit(
@@ -70,6 +80,7 @@ def visit(
         memory_mib=round(memory, 1),
         loads=tuple(loads),
         failure=failure,
+        took_s=round(time.perf_counter() - started, 1),
     )
 
 
@@ -77,19 +88,24 @@ def _loads(
     server: Server, payloads: Payloads, plan: Plan, say: Callable[[str], None]
 ) -> Iterator[Loaded]:
     say("warming up")
-    run_load(_closed(server, payloads, 64, plan.warmup_s))
+    run_load(_closed(server, payloads, 64, plan.warmup_s, plan.grace_s))
     for connections in plan.connections:
         say(f"{connections} connections")
-        spec = _closed(server, payloads, connections, plan.closed_s)
+        spec = _closed(server, payloads, connections, plan.closed_s, plan.grace_s)
         yield _measured(f"closed-{connections}", server, spec)
     for rate in plan.rates:
         say(f"{rate} requests/s")
-        load = OpenLoop(phases=(Phase("fixed", rate, plan.open_s),), seed=plan.seed)
-        yield _measured(f"open-{rate}", server, _spec(server, payloads, load, OPEN_CONNECTIONS))
+        load = OpenLoop(phases=(Phase("fixed", rate, plan.open_at_s(rate)),), seed=plan.seed)
+        spec = _spec(server, payloads, load, OPEN_CONNECTIONS, plan.grace_s)
+        yield _measured(f"open-{rate}", server, spec)
 
 
 def _spec(
-    server: Server, payloads: Payloads, load: ClosedLoop | OpenLoop, connections: int
+    server: Server,
+    payloads: Payloads,
+    load: ClosedLoop | OpenLoop,
+    connections: int,
+    grace_s: float,
 ) -> LoadSpec:
     return LoadSpec(
         target=Target(port=server.port),
@@ -97,11 +113,14 @@ def _spec(
         load=load,
         connections=connections,
         slo_ms=SLO_MS,
+        grace_s=grace_s,
     )
 
 
-def _closed(server: Server, payloads: Payloads, connections: int, duration_s: float) -> LoadSpec:
-    return _spec(server, payloads, ClosedLoop(duration_s=duration_s), connections)
+def _closed(
+    server: Server, payloads: Payloads, connections: int, duration_s: float, grace_s: float
+) -> LoadSpec:
+    return _spec(server, payloads, ClosedLoop(duration_s=duration_s), connections, grace_s)
 
 
 def _measured(name: str, server: Server, spec: LoadSpec) -> Loaded:

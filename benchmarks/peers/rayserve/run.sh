@@ -2,6 +2,9 @@
 # run.sh default|tuned|haproxy MODEL_NAME MODEL.onnx PORT SCRATCH_FOLDER, from the repository's root.
 # Ray hands the environment of its first process to all others, so the flags are set here.
 export RAY_USAGE_STATS_ENABLED=0 PYTHONPATH="$PWD"
+# No cluster of several machines: Ray's daemons then listen on the loopback interface only. The name
+# is of the systems where that is the default.
+export RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0
 if [ "$1" = haproxy ]; then
     # Ray's throughput flag sets the others: user code and router in the replica's own loop, gRPC
     # between processes, buffered logs, frozen garbage collector, requests straight to replicas.
