@@ -435,6 +435,7 @@ def _lineage(
                 for step in chosen.candidate.steps
             ),
         ],
+        **({"distil": chosen.distil} if chosen.distil else {}),
     }
 
 

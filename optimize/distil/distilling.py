@@ -58,6 +58,7 @@ def distil(step: Distil, teaching: Teaching, target_path: Path) -> None:
     course.write(student, target_path)
     pairs, why = _pairs(school, scores, fitted, deadline_ns)
     result = {
+        "name": step.label(),
         "student": step.student,
         "kind": target.kind,
         "parameters": sum(each.numel() for each in student.parameters()),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from optimize.judge import Trial
+from optimize.report.environment import environment
 from optimize.settings import OptimizeSettings
 
 __all__ = ["document"]
@@ -33,11 +33,7 @@ def document(
         "chosen": "",
         "edge_rows": {"asked": len(signature["labels"]), "refused": signature["refused"]},
         "candidates": [_candidate(trial) for trial in trials],
-        "environment": {
-            "hardware": hardware,
-            "load_average": [round(value, 2) for value in os.getloadavg()],
-            "libraries": dict(libraries),
-        },
+        "environment": environment(hardware, libraries),
     }
 
 
@@ -46,12 +42,19 @@ def _candidate(trial: Trial) -> dict[str, Any]:
         "name": trial.candidate.name,
         "lossy": trial.candidate.lossy,
         "threads": trial.candidate.threads,
+        "graph_level": trial.candidate.graph_level,
+        "steps": [
+            {"name": step.kind, "parameters": step.model_dump(mode="json")}
+            for step in trial.candidate.steps
+        ],
         "verdict": "skipped" if trial.skipped else trial.verdict,
         "reason": _reason(trial),
         "gates": [gate.as_json() for gate in trial.gates],
         "metrics": trial.metrics,
         "errors": trial.errors,
         "profile": trial.profile,
+        "distil": trial.distil,
+        "sensitivity": trial.sensitivity,
     }
 
 
