@@ -32,7 +32,7 @@ def test_start_fills_in_what_the_command_asks_for(tmp_path):
     subject = Launch(tmp_path, command=(*command, *words), penstock="p", flags=("--more",))
     server = start(subject, tmp_path / "baseline.log")
 
-    with pytest.raises(StartError, match="^baseline ended at start") as ended:
+    with pytest.raises(StartError, match="baseline ended at start") as ended:
         server.wait_ready()
     assert f"['-c', '{tmp_path}:{server.grpc_port}', 'p', '--more']" in str(ended.value)
 
