@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,10 @@ def program_signature(program: Any, outputs: Sequence[str] = ()) -> Pt2Signature
     Raises:
         OptimizeError: it cannot be served from native code, which checks nothing of this itself.
     """
+    # Only without operations in place does a program tell what it writes to.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's remarks are about torch
+        program = program.run_decompositions({})
     about = program.graph_signature
     if about.user_inputs_to_mutate:
         raise _wrong(

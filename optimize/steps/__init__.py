@@ -12,6 +12,7 @@ from optimize.steps.distil import Distil
 from optimize.steps.fuse import Fuse
 from optimize.steps.optimise_graph import Compile
 from optimize.steps.quantize import QuantizeDynamic, QuantizeStatic
+from optimize.steps.tensorrt import TensorRt
 
 __all__ = [
     "STEPS",
@@ -24,10 +25,21 @@ __all__ = [
     "QuantizeDynamic",
     "QuantizeStatic",
     "Step",
+    "TensorRt",
 ]
 
 STEPS: Mapping[str, type[Step]] = {
     step.kind: step
-    for step in (Distil, Clean, Fuse, QuantizeDynamic, QuantizeStatic, Cast, Compile, AotInductor)
+    for step in (
+        Distil,
+        Clean,
+        Fuse,
+        QuantizeDynamic,
+        QuantizeStatic,
+        Cast,
+        Compile,
+        AotInductor,
+        TensorRt,
+    )
 }
 """By the name they have in ``optimize.steps``."""

@@ -46,11 +46,12 @@ class Teaching:
 class Context:
     """What a step may look at besides the artefact: real inputs, decoded, by name.
 
-    ``teaching`` is there for a step that ``learns``.
+    ``teaching`` is there for a step that ``learns``, ``batch_sizes`` for one that is ``shaped``.
     """
 
     calibration: dict[str, Any]
     teaching: Teaching | None = None
+    batch_sizes: tuple[int, ...] = ()
 
 
 class Step(Settings):
@@ -68,6 +69,8 @@ class Step(Settings):
     """The file of the artefact's folder that it reads."""
     makes: ClassVar[str] = MODEL
     """The file that it writes."""
+    shaped: ClassVar[bool] = False
+    """Whether what it makes is for certain batch sizes: then it is told those of the target."""
 
     def unavailable(self) -> str:
         """Why the step cannot be done on this machine: what is absent; empty if nothing is."""

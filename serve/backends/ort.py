@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,14 @@ from serve.backends.onnx_types import DATATYPE_BY_TYPE
 from serve.backends.providers import CPU, Device, choose_device, nvidia_device_present
 from serve.backends.session_run import SessionRun, session_run
 from serve.backends.signature import ArtefactTensor, reconcile, row_bytes, settings_file
+from serve.backends.tensorrt import (
+    CONTEXT,
+    TENSORRT,
+    ByRows,
+    engine_for,
+    provider_options,
+    this_machine,
+)
 from serve.backends.thread_trial import faster_run
 from serve.backends.threads import available_cores, threads_per_batch
 from serve.backends.warmup import warmup_batch
@@ -70,7 +80,7 @@ class OnnxRuntimeBackend:
         run = _run_of(source, session, signature)
         if on_trial:
             run = _faster(source, device, signature, run, threads)
-        self._run = run
+        self._run = run if device.provider == CPU else _with_engines(source, device, signature, run)
         on_cpu = session.get_providers()[0] == CPU
         self._shrink = onnxruntime.RunOptions()
         arenas = "cpu:0" if on_cpu else f"cpu:0;gpu:{device.index}"
@@ -96,7 +106,53 @@ class OnnxRuntimeBackend:
         self._run = None
 
 
-def _create_session(source: BackendSource, device: Device, threads: int) -> Any:
+def _with_engines(
+    source: BackendSource, device: Device, signature: Signature, plain: SessionRun
+) -> SessionRun:
+    """``plain``, behind the TensorRT engines of this version, if it has any that fit here."""
+    found = engine_for(
+        source.artefact.parent,
+        partial(_sha256, source.artefact),
+        partial(this_machine, device.index, onnxruntime.__version__),
+        onnxruntime.get_available_providers(),
+        source.verified,
+    )
+    if isinstance(found, str):
+        if found:
+            logger.warning(
+                "%s/%d: its TensorRT engines are not used, CUDA runs the graph: %s (to build them"
+                " for this machine, run `penstock optimize` on it)",
+                source.model_name,
+                source.version,
+                found,
+            )
+        return plain
+    folder, target = found
+    engines = []
+    for each in target.classes:
+        options = provider_options(folder, each, device.index)
+        providers = [(TENSORRT, options), *device.providers()]
+        context = folder / each.folder / CONTEXT
+        try:
+            session = onnxruntime.InferenceSession(
+                str(context), _options(source, 1), providers=providers, enable_fallback=0
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the graph itself can be served
+            logger.warning("%s: %s cannot be opened: %s", source.model_name, context, error)
+            continue
+        if session.get_providers()[0] != TENSORRT:
+            logger.warning("%s: the TensorRT provider did not start", source.model_name)
+            return plain
+        engines.append((each, _run_of(source, session, signature)))
+    return ByRows(engines, [spec.name for spec in signature.inputs], plain)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _options(source: BackendSource, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     level = source.config.resources.graph_optimization or "all"
     options.graph_optimization_level = _LEVELS[level]
@@ -110,6 +166,11 @@ def _create_session(source: BackendSource, device: Device, threads: int) -> Any:
     # checked by output_check.
     options.log_severity_level = 3
     options.logid = f"{source.model_name}/{source.version}"
+    return options
+
+
+def _create_session(source: BackendSource, device: Device, threads: int) -> Any:
+    options = _options(source, threads)
     try:
         session = onnxruntime.InferenceSession(
             str(source.artefact), options, providers=device.providers(), enable_fallback=0

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from serve.backends.base import Backend, BackendSource
 from serve.backends.output_check import check_outputs
+from serve.backends.tensorrt import COMPILED
 from serve.errors import PenstockError, RepositoryError
 from serve.repository.golden import difference, read_golden
 from serve.repository.manifest import (
@@ -37,8 +38,9 @@ def verified_settings(source: BackendSource) -> tuple[BackendSource, Manifest | 
         return source, None
     check_files(folder, manifest, contents=True)
     config = settings_of(source.config, manifest)
-    listed = any(folder / entry.path == source.artefact for entry in manifest.files)
-    return replace(source, config=config, verified=listed), manifest
+    listed = {folder / entry.path for entry in manifest.files}
+    native = {path for path in (folder / COMPILED).rglob("*") if path.is_file()}
+    return replace(source, config=config, verified={source.artefact, *native} <= listed), manifest
 
 
 def replay_golden(
