@@ -8,7 +8,16 @@ from pathlib import Path
 
 from optimize.errors import OptimizeError
 
-__all__ = ["AUTO", "EMBEDDINGS", "WEIGHTED", "kept_layers", "prepare", "with_parts", "with_weights"]
+__all__ = [
+    "AUTO",
+    "EMBEDDINGS",
+    "WEIGHTED",
+    "kept_layers",
+    "prepare",
+    "standard_attention",
+    "with_parts",
+    "with_weights",
+]
 
 WEIGHTED = ("MatMul", "Gemm", "Conv", "Attention")
 EMBEDDINGS = ("Gather", "EmbedLayerNormalization")
@@ -70,6 +79,21 @@ def kept_layers(path: Path, keep: Sequence[str]) -> list[str]:
             )
         kept += found
     return kept
+
+
+def standard_attention(path: Path) -> list[str]:
+    """Names of the ONNX standard's own Attention nodes, which have no weights.
+
+    The quantiser takes them for the runtime's operator of that name, which has, and writes a graph
+    that cannot be loaded.
+    """
+    import onnx
+
+    return [
+        node.name
+        for node in onnx.load(path, load_external_data=False).graph.node
+        if node.op_type == "Attention" and not node.domain
+    ]
 
 
 def with_parts(names: Sequence[str]) -> list[str]:

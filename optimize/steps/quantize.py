@@ -10,7 +10,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from optimize.layers import AUTO, WEIGHTED, kept_layers, prepare, with_parts
+from optimize.layers import (
+    AUTO,
+    WEIGHTED,
+    kept_layers,
+    prepare,
+    standard_attention,
+    with_parts,
+)
 from optimize.sensitivity import ROWS, most_sensitive, sensitivities, write_sensitivities
 from optimize.steps.base import Context, Step
 
@@ -142,7 +149,7 @@ def _kept(
         found = most_sensitive(found, share)
         write_sensitivities(target.parent, found)
         kept += [name for each in found if each.kept for name in each.layers]
-    return with_parts(kept)
+    return with_parts(kept) + standard_attention(prepared)
 
 
 def _reader(inputs: dict[str, Any], samples: int) -> Any:

@@ -262,3 +262,19 @@ def transformer(
         last = node("Add", [inner, down], "y" if i == layers - 1 else f"z{i}")
     shape: Shape = ["batch", length, width]
     return save(path, nodes, [value("x", "FP32", shape)], [value("y", "FP32", shape)], weights)
+
+
+def attention(path: Path, size: int = 16, heads: int = 2, seed: int = 0) -> Path:
+    """``x`` FP32 [batch, tokens, size] → ``y``, by the Attention operator of opset 23."""
+    rng = np.random.default_rng(seed)
+    weights = {
+        name: rng.normal(0, size**-0.5, (size, size)).astype(np.float32) for name in ("q", "k", "v")
+    }
+    nodes = [helper.make_node("MatMul", ["x", name], [f"x{name}"]) for name in weights]
+    nodes.append(
+        helper.make_node(
+            "Attention", ["xq", "xk", "xv"], ["y"], q_num_heads=heads, kv_num_heads=heads
+        )
+    )
+    shape: Shape = ["batch", "tokens", size]
+    return save(path, nodes, [value("x", "FP32", shape)], [value("y", "FP32", shape)], weights, 23)

@@ -91,3 +91,17 @@ def test_quantize_dynamic_takes_a_fused_graph_whose_tensors_have_no_known_type(
 @pytest.mark.parametrize("kind", BOTH)
 def test_quantize_has_nothing_to_do_in_trees(kind: str) -> None:
     assert "no MatMul" in STEPS[kind]().not_applicable({"TreeEnsembleClassifier": 1})
+
+
+def test_attention_of_the_standard_stays_as_it_is_and_its_projections_do_not(
+    tmp_path: Path,
+) -> None:
+    source = onnx_models.attention(tmp_path / "source" / "model.onnx")
+    target = tmp_path / "model.onnx"
+    rows = np.random.default_rng(3).normal(0, 1, (8, 5, 16)).astype(np.float32)
+    STEPS["quantize-dynamic"]().run(source, target, Context({"x": rows}))
+    ops = op_counts(target)
+    assert ops["Attention"] == 1 and ops["MatMulInteger"] == 3
+    with ServedModel(source) as exact, ServedModel(target) as model:
+        wanted, got = exact.answer({"x": rows})["y"], model.answer({"x": rows})["y"]
+    np.testing.assert_allclose(got, wanted, atol=0.1)
