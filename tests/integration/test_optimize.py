@@ -83,13 +83,43 @@ def network(folder: Path) -> None:
     np.savez(folder / "test.npz", x=rows, y=RNG.integers(0, 2, 300))
 
 
+MODULE = """
+import torch
+
+
+class Mixed(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.dense = torch.nn.Linear(4, 8)
+        self.kinds = torch.nn.Embedding(10, 8)
+        self.scores = torch.nn.Linear(8, 3)
+
+    def forward(self, dense, kinds):
+        hidden = torch.relu(self.dense(dense) + self.kinds(kinds).mean(1))
+        return {"scores": self.scores(hidden)}
+
+
+def trained():
+    torch.manual_seed(0)
+    return Mixed()
+"""
+
+
+def module(folder: Path) -> None:
+    pytest.importorskip("torch")
+    (folder / "net.py").write_text(MODULE)
+    dense, kinds = RNG.normal(0, 1, (300, 4)), RNG.integers(0, 10, (300, 5))
+    np.savez(folder / "test.npz", dense=dense, kinds=kinds, y=RNG.integers(0, 3, 300))
+
+
 def settle(folder: Path, settings: dict[str, Any]) -> None:
     settings["optimize"] |= QUICK
     (folder / "model.yaml").write_text(yaml.safe_dump(settings))
 
 
 @pytest.mark.parametrize(
-    ("name", "make"), [("pipeline", pipeline), ("booster", booster), ("network", network)]
+    ("name", "make"),
+    [("pipeline", pipeline), ("booster", booster), ("network", network), ("module", module)],
 )
 def test_document_example_goes_from_file_to_served(
     tmp_path: Path, name: str, make: Callable[[Path], None]
