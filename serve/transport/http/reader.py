@@ -189,12 +189,9 @@ class RequestReader:
                 raise bad_request(str(error)) from None
             break
         if self._completed:
-            # An empty line behind the request would be half in the parser.
-            tail = bytes(data[-len(END) :])
-            ends = tail == END or not tail.endswith((b"\r", b"\n"))
-            self._between = self.phase == IDLE and ends
+            self._between = self._ends_request(data, before, body_before)
             head_alone, self._head_alone = self._head_alone, b""
-            if self._between and self._completed == 1 and (between or head_alone):
+            if self._between and (between or head_alone):
                 message = b"".join([head_alone, data]) if head_alone else data
                 self._context.heads.learn(message, *self._last)
             return
@@ -202,6 +199,20 @@ class RequestReader:
         self._head_alone = bytes(data) if between and bytes(data[-len(END) :]) == END else b""
         if before == self.phase and self._body_bytes == body_before:
             self._no_progress(data)
+
+    def _ends_request(self, data: Buffer, before: int, body_before: int) -> bool:
+        """Whether ``data`` ended one request exactly, so that the parser holds nothing of the next.
+
+        The parser does not tell where a request ends, and is silent of what may be an empty line
+        or the beginning of a method. But what is not of the body has to be of the head.
+        """
+        if self._completed != 1 or self.phase != IDLE:
+            return False
+        body_bytes = self._last[1] - body_before
+        if before == BODY:
+            return len(data) == body_bytes
+        end = bytes(data).find(END)
+        return end >= 0 and len(data) == end + len(END) + body_bytes
 
     def _no_progress(self, data: Buffer) -> None:
         """All of ``data`` went into one header, or into what frames a chunked body."""

@@ -85,6 +85,13 @@ async def test_request_behind_part_of_another_is_parsed(connect, wire):
     assert [reply.status for reply in wire.replies] == [200, 400]
 
 
+@pytest.mark.parametrize("piece", [post(BODY) + b"PO", post(BODY) + b"\r", chunked(BODY, 9)])
+async def test_request_behind_what_the_parser_may_hold_is_parsed(wire, piece):
+    wire.send(post(BODY))
+    wire.send(piece)
+    assert wire.connection._reader.recall(post(BODY)) is None
+
+
 def test_memory_is_bounded(monkeypatch):
     monkeypatch.setattr(request_head, "MAX_HEADS", 2)
     memory = HeadMemory()
@@ -114,6 +121,10 @@ PIECES = [
     b"\r",
     b"\n",
     b"POST",
+    BODY + b"PO",
+    b"ST",
+    post(OTHER) + post(BODY),
+    post(BODY) + b"\r\n",
 ]
 
 
