@@ -117,6 +117,10 @@ class Context:
         """Start the server that throws bodies away."""
         return self._start_module("sink", "benchmarks.floor.sink")
 
+    def start_eager(self, teacher: Path) -> Server:
+        """Start the plain web server around a model in PyTorch eager mode."""
+        return self._start_module("eager", "benchmarks.eager.server", str(teacher))
+
     def _start_module(self, name: str, module: str, *arguments: str) -> Server:
         port = free_port()
         command = [sys.executable, "-m", module, *arguments, "--port", str(port)]

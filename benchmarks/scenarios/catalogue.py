@@ -23,6 +23,7 @@ from benchmarks.scenarios import (
     overload,
     replica_kill,
     saturation,
+    sentences,
     server_fixed,
     single_stream,
     small_requests,
@@ -92,6 +93,8 @@ SCENARIOS: Mapping[str, Scenario] = {
         binary_and_rows,
         large_tensor,
         metrics_cost,
+        # Of what optimising is worth
+        sentences,
     )
 }
 

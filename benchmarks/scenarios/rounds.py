@@ -31,14 +31,18 @@ def loader(
     attempt: Attempt,
     params: RoundParams,
     server: Served,
-    payload: Payload,
+    payload: Payload | tuple[Payload, ...],
     connections: int,
     what: str,
 ) -> Callable[[], Seen]:
-    """A round of load on one server; ``quiet`` is 1 where the machine was."""
+    """A round of load on one server; ``quiet`` is 1 where the machine was.
+
+    Several payloads, of equal rows, are sent in turn.
+    """
+    payloads = payload if isinstance(payload, tuple) else (payload,)
     spec = LoadSpec(
         target=server.target("http"),
-        payloads=(payload,),
+        payloads=payloads,
         load=ClosedLoop(duration_s=params.round_s),
         connections=connections,
     )
@@ -47,11 +51,11 @@ def loader(
         driven = attempt.drive(server, spec, what)
         cpu_us = driven.metrics["server_cpu_us_per_req"]
         report, total = driven.report, driven.report.total
-        rows = max(1, sum(phase.ok for phase in report.phases)) * payload.rows
+        rows = max(1, sum(phase.ok for phase in report.phases)) * payloads[0].rows
         attempt.invalid += [f"{what}: {why}" for why in report.health.reasons]
         return {
             "rate_per_s.ok": total.ok_per_s,
-            "rows_per_s": total.ok_per_s * payload.rows,
+            "rows_per_s": total.ok_per_s * payloads[0].rows,
             "latency_ms.p50": total.latency_ms.p50,
             "latency_ms.p99": total.latency_ms.p99,
             "server_cpu_us_per_req": cpu_us,

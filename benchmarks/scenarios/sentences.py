@@ -1,0 +1,207 @@
+"""Sentences: what optimising a transformer is worth, served over HTTP, one short text a request.
+
+Three servers, turn by turn: the newest version of ``minilm`` in the repository under test; the
+same server with the original as it was exported, in FP32; and the original in PyTorch eager mode
+behind a plain web server (``benchmarks.eager``). In the rounds, the baseline is the FP32 export.
+It is made anew by ``penstock optimize`` with no steps, which takes a minute or two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import yaml
+from msgspec import Meta
+
+from benchmarks.answers import ask
+from benchmarks.attempt import Attempt
+from benchmarks.context import Context
+from benchmarks.measure import interleave
+from benchmarks.measurement import CurvePoint, Measurement, Round
+from benchmarks.payloads import Payload
+from benchmarks.process import running
+from benchmarks.scenarios.params import Count
+from benchmarks.scenarios.planned import SERVER_S, loads_s
+from benchmarks.scenarios.rounds import RoundParams, Seen, error_rate, loader, pairs
+from benchmarks.subject import Served, UnsupportedError, serve, served
+from benchmarks.summary import medians, ratio
+
+NAME = "sentences"
+METRICS = {
+    "at_{level}.vs_fp32": "Median of good answers a second, optimised / FP32 export.",
+    "at_{level}.vs_eager": "The same, optimised / PyTorch eager in a plain web server.",
+    "at_{level}.rate_per_s.ok": "Optimised, median.",
+    "at_{level}.latency_ms.p50": "Optimised, median.",
+    "at_{level}.latency_ms.p99": "Optimised, median.",
+    "at_{level}.fp32.rate_per_s.ok": "FP32 export, median.",
+    "at_{level}.fp32.latency_ms.p99": "FP32 export, median.",
+    "at_{level}.eager.rate_per_s.ok": "PyTorch eager, median.",
+    "at_{level}.eager.latency_ms.p99": "PyTorch eager, median.",
+    "error_rate": "Part of all requests, of all three, that failed.",
+}
+MODEL = "minilm"
+PREPARE_S = 150.0
+
+SENTENCES = (
+    "Return the absolute path of the directory that contains the running program.",
+    "Split a string into words and count how often each of them occurs in it.",
+    "Which payments of the last month were refused by the bank, and for what reason?",
+    "The order has not arrived yet and nobody answers the telephone in your office.",
+    "How do I change the address that the invoices of my company are sent to?",
+    "Open a file for reading and close it again when the block of code is left.",
+    "The battery of the new telephone lasts for two days, which is better than before.",
+    "Find all customers near the city who have bought the product more than once.",
+)
+"""Of 15 to 18 tokens each."""
+
+
+class Params(RoundParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many callers."""
+
+    rounds: Annotated[int, Meta(ge=1, description="Rounds that count, a contender.")] = 5
+    round_s: Annotated[float, Meta(gt=0, description="Load of one round.")] = 4.0
+    levels: Annotated[
+        tuple[Count, ...], Meta(min_length=1, description="Numbers of connections.")
+    ] = (8, 32)
+
+
+def planned_s(params: Params) -> float:
+    """About how long it takes."""
+    loads = 3 * len(params.levels) * (params.rounds + 1)
+    return PREPARE_S + 3 * SERVER_S + loads_s(loads, params.round_s)
+
+
+def run(context: Context, params: Params) -> Measurement:
+    """All three servers turn by turn, one number of connections after the other."""
+    folder = context.launch().repository / MODEL
+    if not any(child.name.isdigit() for child in folder.glob("*")):
+        raise UnsupportedError(
+            f"there is no version of {MODEL} in {folder.parent}: run `penstock optimize {folder}`"
+        )
+    context.progress("exporting the original", None)
+    original = _original(context, folder)
+    payloads = tuple(_payload(index, text) for index, text in enumerate(SENTENCES))
+    metrics: dict[str, float] = {}
+    rounds: list[Round] = []
+    curve: list[CurvePoint] = []
+    every: list[Seen] = []
+    with (
+        Attempt(context, NAME, params) as attempt,
+        _served(context, "optimised", _only(context, folder)) as optimised,
+        _served(context, "fp32", original) as fp32,
+        running(context.start_eager(folder / "teacher.py")) as eager,
+    ):
+        contenders = {"optimised": optimised, "fp32": fp32, "eager": served(eager)}
+        for server in contenders.values():
+            assert server.process is not None
+            ask(server.process, payloads[0])
+        for level in params.levels:
+            taken = interleave(
+                {
+                    name: loader(attempt, params, server, payloads, level, f"{level} connections")
+                    for name, server in contenders.items()
+                },
+                params.rounds,
+            )
+            at = f"at_{level}."
+            metrics |= _compare(taken, at)
+            rounds += pairs(taken["optimised"], taken["fp32"], at)
+            seen = medians(taken["optimised"])
+            curve.append(
+                CurvePoint(
+                    x=level,
+                    achieved_per_s=seen["rate_per_s.ok"],
+                    p50_ms=seen["latency_ms.p50"],
+                    p99_ms=seen["latency_ms.p99"],
+                )
+            )
+            every += [one for seens in taken.values() for one in seens]
+        metrics["error_rate"] = error_rate(every)
+        return attempt.measurement(
+            metrics, rounds=tuple(rounds), curve=tuple(curve), curve_axis="connections"
+        )
+
+
+def _compare(taken: dict[str, list[Seen]], at: str) -> dict[str, float]:
+    rates = {name: [one["rate_per_s.ok"] for one in seens] for name, seens in taken.items()}
+    shown = medians(taken["optimised"], at)
+    for name in ("fp32", "eager"):
+        shown |= medians(taken[name], f"{at}{name}.")
+    wanted = {name.replace("at_{level}.", at) for name in METRICS}
+    return {
+        f"{at}vs_fp32": ratio(rates["optimised"], rates["fp32"]).median,
+        f"{at}vs_eager": ratio(rates["optimised"], rates["eager"]).median,
+        **{name: value for name, value in shown.items() if name in wanted},
+    }
+
+
+def _payload(index: int, text: str) -> Payload:
+    tensor = {"name": "text", "shape": [1, 1], "datatype": "BYTES", "data": [text]}
+    return Payload(
+        f"{MODEL}-{index}",
+        f"/v2/models/{MODEL}/infer",
+        (("Content-Type", "application/json"),),
+        orjson.dumps({"inputs": [tensor]}),
+        1,
+    )
+
+
+@contextlib.contextmanager
+def _served(context: Context, name: str, repository: Path) -> Iterator[Served]:
+    subject = replace(context.launch(), repository=repository)
+    with serve(subject, context.folder / f"{name}.log") as server:
+        yield server
+
+
+def _only(context: Context, folder: Path) -> Path:
+    """A repository with this model alone, so that no other one takes memory or time."""
+    repository = context.folder / "repository-optimised"
+    repository.mkdir(parents=True, exist_ok=True)
+    link = repository / MODEL
+    if not link.exists():
+        link.symlink_to(folder.resolve(), target_is_directory=True)
+    return repository
+
+
+def _link(source: str, target: str) -> None:
+    """The same file under another name, or a copy on another file system."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _original(context: Context, folder: Path) -> Path:
+    """A repository with the model as it was exported: no step, FP32.
+
+    Raises:
+        UnsupportedError: it cannot be made; carries the end of what was printed.
+    """
+    repository = context.folder / "repository-fp32"
+    copy = repository / MODEL
+    if not copy.exists():
+        shutil.copytree(
+            folder,
+            copy,
+            copy_function=_link,  # finished steps are found again
+            ignore=lambda _, names: [name for name in names if name.isdigit()],
+        )
+    path = copy / "model.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["optimize"]["steps"] = []
+    path.unlink()  # or the link's other end would be written to
+    path.write_text(yaml.safe_dump(settings))
+    command = [context.launch().penstock, "optimize", str(copy)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stdout + done.stderr)[-500:]
+        raise UnsupportedError(f"the original cannot be exported: {' '.join(command)}: {said}")
+    return repository
