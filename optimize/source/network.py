@@ -100,15 +100,20 @@ class Network:
         """What the module answers to rows, by output name, in eager mode."""
         rows = len(next(iter(arrays.values())))
         encoder = self.encoder()
+        if rows <= CHUNK_ROWS:
+            return self._run(arrays, encoder)
+        order = np.arange(rows)
+        if self.text is not None:  # those of about one length together, so that little is padding
+            order = np.argsort([len(item) for item in arrays[self.text.name].ravel()])
         parts = [
             self._run(
-                {name: array[start : start + CHUNK_ROWS] for name, array in arrays.items()}, encoder
+                {name: array[order[start : start + CHUNK_ROWS]] for name, array in arrays.items()},
+                encoder,
             )
             for start in range(0, rows, CHUNK_ROWS)
         ]
-        if len(parts) == 1:
-            return parts[0]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        back = np.argsort(order)
+        return {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
 
     def encoder(self) -> TextEncoder | None:
         """The tokenizer, loaded; None where the network takes no text."""
