@@ -36,7 +36,9 @@ def main(folder: Path, target: str, dry_run: bool, as_json: bool) -> int:
         print(f"export {settings.source}, then try {len(planned)} candidates:")  # noqa: T201
         for index, candidate in enumerate(planned):
             late = index >= settings.search.max_trials
-            print(f"  {candidate.name}{' (beyond max_trials)' if late else ''}")  # noqa: T201
+            absent = next(filter(None, (step.unavailable() for step in candidate.steps)), "")
+            why = "beyond max_trials" if late else absent and f"skipped: {absent}"
+            print(f"  {candidate.name}{f' ({why})' if why else ''}")  # noqa: T201
         return 0
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:

@@ -15,6 +15,7 @@ from optimize.judge import Trial
 from optimize.report.page import write_report
 from optimize.settings import Gates
 from optimize.sidecar import TOKENIZER, tokenizer_of
+from serve.backends.tensorrt import COMPILED as ENGINES
 from serve.repository.manifest import MANIFEST, Manifest, file_sha256
 from serve.repository.versions import version_folders
 
@@ -69,10 +70,12 @@ def publish(
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
     try:
-        shutil.copyfile(chosen.model, staging / "model.onnx")
+        shutil.copyfile(chosen.model, staging / chosen.model.name)
         for name in BESIDE:
             if (chosen.model.parent / name).exists():
                 shutil.copyfile(chosen.model.parent / name, staging / name)
+        if (chosen.model.parent / ENGINES).is_dir():
+            shutil.copytree(chosen.model.parent / ENGINES, staging / ENGINES)
         shutil.copyfile(chosen.samples / "golden.npz", staging / "golden.npz")
         shutil.copyfile(chosen.samples / "drift.json", staging / "drift.json")
         write_report(staging / "report", report)

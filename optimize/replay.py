@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from optimize.artefact import served_file
 from optimize.errors import OptimizeError
 from optimize.session import ServedModel
 from serve.errors import PenstockError
@@ -26,7 +27,9 @@ def replay_package(folder: Path) -> None:
         inputs, outputs = read_golden(folder / manifest.golden.path)
         threads = manifest.session.intra_op_threads or 1
         level = manifest.session.graph_optimization or "all"
-        with ServedModel(folder / "model.onnx", threads, level, manifest.tokenizer) as model:
+        path = served_file(folder)
+        assert path is not None
+        with ServedModel(path, threads, level, manifest.tokenizer) as model:
             got = model.answer(inputs)
     except PenstockError as error:
         raise _wrong(str(error)) from error

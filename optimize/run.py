@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from optimize.applicable import cannot, no_graph, that_fit
+from optimize.artefact import export_details, served_file
 from optimize.cache import Cache, code_digest, digest, files_digest, library_versions
 from optimize.child import run_step
 from optimize.errors import OptimizeError
@@ -21,7 +23,7 @@ from optimize.progress import Progress
 from optimize.report.document import document
 from optimize.sensitivity import SENSITIVITY
 from optimize.settings import OptimizeSettings, parse_settings
-from optimize.steps.base import EXPORT, MODEL
+from optimize.steps.base import MODEL
 from optimize.steps.distil import RESULT
 from serve.backends.threads import available_cores
 from serve.config import ModelConfig
@@ -77,7 +79,7 @@ class _Done:
     path: Path
 
 
-PATHS = ("artefact", "export", "lessons", "reference", "source_result", "unrounded")
+PATHS = ("artefact", "baseline", "export", "lessons", "reference", "source_result", "unrounded")
 """Fields of a task that only say where the cache is; their contents are in the keys."""
 
 
@@ -179,7 +181,7 @@ def _optimise(run: _Run, planned: list[Candidate], report_folder: Path) -> Outco
     )
     about_source = {"source_result": str(source.path)}
     export = run.do("export", {"task": "export", **about_source}, source.key)
-    _need_graph(export.path)
+    planned = that_fit(planned, export.path)
     inputs = run.config.inputs
     reference_task = {
         "task": "reference",
@@ -210,8 +212,9 @@ def _optimise(run: _Run, planned: list[Candidate], report_folder: Path) -> Outco
     report = document(
         run.folder.name, settings, trials, reference.path, run.hardware, run.libraries
     )
-    described = export.path / EXPORT
-    report["export"] = json.loads(described.read_text()) if described.exists() else {}
+    report["export"] = {
+        name: value for name, value in export_details(export.path).items() if name != "signature"
+    }
     chosen = best(trials, settings.objective, settings.gates.at_batch)
     if chosen is None:
         _write_report(report_folder, report)
@@ -233,6 +236,9 @@ def _try(
     artefact = _artefact(run, candidate, made, shared, reference)
     if isinstance(artefact, str):
         trial.skipped = artefact
+        return
+    if served_file(artefact.path) is None:
+        trial.skipped = f"export: {no_graph(artefact.path)}"
         return
     trial.artefact_key = artefact.key
     trial.sensitivity = _sensitivities(candidate, made)
@@ -258,8 +264,10 @@ def _try(
     trial.metrics, trial.errors = result["metrics"], result["errors"]
     if trial.verdict != "pass":
         return
+    baseline = _baseline(export, made)
     profile_task = {
         "task": "profile",
+        "baseline": str(baseline.path),
         "threads": candidate.threads,
         "graph_level": candidate.graph_level,
         "batch_sizes": sorted({*settings.target.batch_sizes, settings.gates.at_batch}),
@@ -270,13 +278,14 @@ def _try(
         f"profile {candidate.name}",
         profile_task,
         artefact.key,
-        export.key,
+        baseline.key,
         reference.key,
         key_also=run.hardware,
     )
     trial.profile = json.loads((profiled.path / "result.json").read_text())
-    base_bytes = (export.path / MODEL).stat().st_size
-    trial.gates += speed_gates(trial, base_bytes, settings.gates)
+    file = served_file(baseline.path)
+    assert file is not None
+    trial.gates += speed_gates(trial, file.stat().st_size, settings.gates)
     if any(gate.verdict == "inconclusive" for gate in trial.gates):
         run.cache.drop(profiled.key)  # so that the next run measures it again
 
@@ -297,8 +306,7 @@ def _artefact(
         if isinstance(before, str):
             made[steps] = before
             continue
-        ops = json.loads((before.path / "ops.json").read_text())
-        reason = last.not_applicable(ops)
+        reason = last.unavailable() or cannot(last, before.path)
         if reason:
             made[steps] = f"{last.kind}: {reason}"
             continue
@@ -309,6 +317,8 @@ def _artefact(
             **shared,
             "artefact": str(before.path),
         }
+        if last.shaped:
+            task["batch_sizes"] = list(run.settings.target.batch_sizes)
         keys = [before.key, reference.key]
         if last.learns:
             lessons = _lessons(run, shared, reference)
@@ -319,7 +329,7 @@ def _artefact(
             }
             keys.append(lessons.key)
         try:
-            made[steps] = run.do(last.label(), task, *keys)
+            made[steps] = run.do(last.label(), task, *keys, key_also=last.target_key() or None)
         except OptimizeError as error:
             if error.__class__ is not OptimizeError or "disk" in error.problem:
                 raise
@@ -377,6 +387,8 @@ def _publish(
 ) -> Outcome:
     artefact = made[chosen.candidate.steps]
     assert isinstance(artefact, _Done)
+    file = served_file(artefact.path)
+    assert file is not None
     package_task = {
         "task": "package",
         "threads": chosen.candidate.threads,
@@ -392,7 +404,7 @@ def _publish(
         return Outcome(0, known, report, known / "report", unchanged=True)
     what = Chosen(
         chosen,
-        artefact.path / MODEL,
+        file,
         package.path,
         reference.path,
         run.hardware,
@@ -448,16 +460,10 @@ def _variable(config: ModelConfig) -> dict[str, list[int]]:
     }
 
 
-def _need_graph(export: Path) -> None:
-    """Stop where the export has a program and no graph that the steps could begin with."""
-    if not (export / MODEL).exists():
-        reason = json.loads((export / EXPORT).read_text())["no_onnx"]
-        raise OptimizeError(
-            step="export",
-            problem=f"ONNX cannot express the network: {reason}",
-            remedy="use another operation, or put `aot-inductor` into optimize.steps, which needs"
-            " no ONNX",
-        )
+def _baseline(export: _Done, made: Mapping[tuple[Any, ...], _Done | str]) -> _Done:
+    """What candidates are measured beside: the export, or else what was first made of it."""
+    several = [export, *(each for each in made.values() if isinstance(each, _Done))]
+    return next(each for each in several if served_file(each.path) is not None)
 
 
 def _commit(folder: Path) -> str | None:

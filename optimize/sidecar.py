@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from serve.backends.pt2_file import read_pt2
 from serve.backends.tokenizer import COLUMNS, TextEncoder
 from serve.config import Tokenizer
 from serve.tensors import Array
@@ -42,12 +43,20 @@ def graph_inputs(graph: Path, inputs: Mapping[str, Array]) -> dict[str, Array]:
     settings = tokenizer_of(graph.parent)
     if settings is None:
         return dict(inputs)
-    import onnx
-
     path = graph.parent / settings.file
     encoder = TextEncoder(path.read_text(encoding="utf-8"), settings.max_length, str(path))
     texts = [item.decode("utf-8", "replace") for item in inputs[settings.input].ravel().tolist()]
     encoded = encoder.encode(texts)
-    taken = [value.name for value in onnx.load(graph, load_external_data=False).graph.input]
+    taken = _names(graph)
     others = {name: array for name, array in inputs.items() if name != settings.input}
     return {**encoder.columns(encoded, [name for name in taken if name in COLUMNS]), **others}
+
+
+def _names(graph: Path) -> list[str]:
+    """The inputs of a graph, or of what was compiled of a program."""
+    if graph.suffix == ".pt2":
+        signature = read_pt2(graph).signature
+        return [] if signature is None else [tensor.name for tensor in signature.inputs]
+    import onnx
+
+    return [value.name for value in onnx.load(graph, load_external_data=False).graph.input]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from optimize.artefact import served_file
 from optimize.errors import OptimizeError
 from optimize.rows import Input
 from optimize.settings import Gates
@@ -70,7 +71,14 @@ def export(task: dict[str, Any], output: Path) -> None:
 
 def _export_network(model: Network, features: Any, output: Path) -> None:
     """``program.pt2``, and ``model.onnx`` unless ``export.json`` says why there is none."""
-    from optimize.convert.torch_module import NoOnnx, export_program, save_program, write_onnx
+    from optimize.convert.program import program_signature
+    from optimize.convert.torch_module import (
+        NoOnnx,
+        export_program,
+        output_names,
+        save_program,
+        write_onnx,
+    )
 
     program = export_program(model, features)
     save_program(program, output / PROGRAM)
@@ -79,11 +87,15 @@ def _export_network(model: Network, features: Any, output: Path) -> None:
         write_tokenizer(output, text.tokenizer, text.name, text.max_length)
     made: dict[str, Any] = {"exporter": "torch.export"}
     try:
+        signature = program_signature(program, output_names(model, program))
+        made["signature"] = signature.model_dump(mode="json")
+    except OptimizeError as error:
+        made["no_program"] = error.problem
+    try:
         made["opset"] = write_onnx(model, program, output / MODEL)
-        _describe(output)
     except NoOnnx as error:
         made["no_onnx"] = str(error)
-        (output / "ops.json").write_text("{}")
+    _describe(output)
     (output / EXPORT).write_text(json.dumps(made))
 
 
@@ -139,8 +151,10 @@ def step(task: dict[str, Any], output: Path) -> None:
             lambda: _loaded(task)[0],
         )
     before = Path(task["artefact"])
-    calibration = graph_inputs(before / MODEL, inputs)
-    made.run(before / MODEL, output / MODEL, Context(calibration, teaching))
+    # A program that is not compiled yet has no inputs to be asked for.
+    calibration = graph_inputs(before / MODEL, inputs) if made.takes == MODEL else inputs
+    context = Context(calibration, teaching, tuple(task.get("batch_sizes", ())))
+    made.run(before / made.takes, output / made.makes, context)
     carry_sidecars(before, output)
     _describe(output)
 
@@ -169,7 +183,7 @@ def verify(task: dict[str, Any], output: Path) -> None:
     limits = Gates.model_validate(task["gates"])
     unrounded = Path(task["unrounded"]) if task["unrounded"] else None
     found = ask(
-        Path(task["artefact"]) / MODEL,
+        _served(task["artefact"]),
         task["lossy"],
         question,
         limits,
@@ -195,7 +209,7 @@ def profile(task: dict[str, Any], output: Path) -> None:
     inputs, _ = read_golden(Path(task["reference"]) / EVALUATION)
     few = {name: array[: max(TRIED_ROWS, *task["batch_sizes"])] for name, array in inputs.items()}
     model, features, _ = _loaded(task)
-    baseline, artefact = Path(task["export"]) / MODEL, Path(task["artefact"]) / MODEL
+    baseline, artefact = _served(task["baseline"]), _served(task["artefact"])
     with ServedModel(baseline) as served:
         varying = varying_inputs(served.signature)
     # A text is as long as its tokens, which the graph takes in its place.
@@ -222,7 +236,7 @@ def package(task: dict[str, Any], output: Path) -> None:
     inputs, _ = read_golden(Path(task["reference"]) / EVALUATION)
     edges, _ = read_golden(Path(task["reference"]) / EDGES)
     document = json.loads((Path(task["reference"]) / SIGNATURE).read_text())
-    artefact = Path(task["artefact"]) / MODEL
+    artefact = _served(task["artefact"])
     with ServedModel(artefact, task["threads"], task["graph_level"]) as model:
         answers = model.answer(inputs)
         samples = _samples(inputs, edges)
@@ -295,8 +309,16 @@ def _loaded(task: Mapping[str, Any]) -> tuple[Any, Any, Array]:
     return loaded
 
 
+def _served(folder: str) -> Path:
+    path = served_file(Path(folder))
+    assert path is not None, f"{folder} has nothing that can be served"
+    return path
+
+
 def _describe(output: Path) -> None:
-    (output / "ops.json").write_text(json.dumps(op_counts(output / MODEL)))
+    """Which operators there are, as far as there is a graph."""
+    ops = op_counts(output / MODEL) if (output / MODEL).is_file() else {}
+    (output / "ops.json").write_text(json.dumps(ops))
 
 
 TASKS: dict[str, Task] = {

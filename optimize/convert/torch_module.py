@@ -22,7 +22,7 @@ from optimize.source.network import Network
 from serve.backends.tokenizer import COLUMNS
 from serve.tensors import Array
 
-__all__ = ["OPSETS", "NoOnnx", "export_program", "save_program", "write_onnx"]
+__all__ = ["OPSETS", "NoOnnx", "export_program", "output_names", "save_program", "write_onnx"]
 
 OPSETS = (23, 20, 18)
 """Tried in turn: 23 has attention as one operator."""
@@ -80,7 +80,7 @@ def write_onnx(network: Network, program: Any, target: Path) -> int:
         NoOnnx: an operator has no counterpart, or no opset gives a graph that can be run.
     """
     names = list(program.graph_signature.user_inputs)
-    outputs = list(_example_answer(network, program))
+    outputs = output_names(network, program)
     problem = ""
     for opset in OPSETS:
         try:
@@ -139,11 +139,12 @@ def _runs(program: Any, names: list[str], target: Path) -> None:
         session.run(None, {name: tensor.numpy()[:rows] for name, tensor in example.items()})
 
 
-def _example_answer(network: Network, program: Any) -> dict[str, Any]:
+def output_names(network: Network, program: Any) -> list[str]:
+    """What the program's outputs are called, in its order."""
     import torch
 
     with torch.inference_mode():
-        return network.named(network.module(**program.example_inputs[1]))
+        return list(network.named(network.module(**program.example_inputs[1])))
 
 
 def _few(array: Array, rows: int) -> Array:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from optimize.artefact import exported_signature
 from optimize.errors import OptimizeError
 from optimize.rows import Input, Rows, decode, joined
 from optimize.session import ServedModel
@@ -76,8 +77,7 @@ def make_reference(
     inputs = served_inputs(model, features, graph, defaults)
     rows = rows_of(features, inputs)
     original = Original(model, inputs, features)
-    with ServedModel(graph) as served:
-        shapes = {spec.name: spec.shape for spec in served.signature.outputs}
+    shapes = _output_shapes(graph)
 
     def answer(some: Rows) -> dict[str, Array]:
         return shaped(original.answer(some), shapes, len(some))
@@ -121,6 +121,18 @@ def make_reference(
         [groups[index] for index in kept],
         len(dropped),
     )
+
+
+def _output_shapes(graph: Path) -> dict[str, tuple[int, ...]]:
+    """Of the graph, or where ONNX cannot express it, of the program that it would be made of."""
+    program = None if graph.is_file() else exported_signature(graph.parent)
+    if program is None:
+        with ServedModel(graph) as served:
+            return {spec.name: spec.shape for spec in served.signature.outputs}
+    return {
+        tensor.name: tuple(-1 if isinstance(size, str) else size for size in tensor.shape)
+        for tensor in program.outputs
+    }
 
 
 def _finite(answers: dict[str, Array], rows: str) -> dict[str, Array]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import json
 import os
 import shutil
 import warnings
@@ -20,7 +19,7 @@ from pydantic import Field
 
 from optimize.convert.program import program_signature
 from optimize.errors import OptimizeError
-from optimize.steps.base import COMPILED, EXPORT, PROGRAM, Context, Step
+from optimize.steps.base import COMPILED, PROGRAM, Context, Step
 from serve.backends.pt2_file import SIGNATURE_KEY, TORCH_KEY, cpu_flags
 
 __all__ = ["AotInductor"]
@@ -63,6 +62,8 @@ class AotInductor(Step):
         """See ``Step``. Compiler caches go where TMPDIR and TORCHINDUCTOR_CACHE_DIR say."""
         import torch
 
+        from optimize.artefact import exported_signature
+
         said = io.StringIO()
         try:
             with warnings.catch_warnings(), redirect_stdout(said), redirect_stderr(said):
@@ -70,7 +71,7 @@ class AotInductor(Step):
                 program = torch.export.load(source)
                 if self.device == "cuda":
                     program = _on_cuda(program)
-                signature = program_signature(program, _names(source.parent))
+                signature = exported_signature(source.parent) or program_signature(program)
                 torch._inductor.aoti_compile_and_package(
                     program,
                     package_path=str(target),
@@ -116,15 +117,6 @@ def _march() -> str:
     if os.uname().machine != "x86_64":
         return ""
     return next((level for level, flag in MARCH if flag in flags), "x86-64")
-
-
-def _names(folder: Path) -> list[str]:
-    """The outputs' names, as the export has them."""
-    path = folder / EXPORT
-    if not path.is_file():
-        return []
-    names: list[str] = json.loads(path.read_text()).get("outputs", [])
-    return names
 
 
 def _no_cuda() -> str:

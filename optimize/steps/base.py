@@ -19,7 +19,7 @@ COMPILED = "model.pt2"
 """In place of MODEL: native code that torch made of the program."""
 EXPORT = "export.json"
 """How the export was made: its ``opset``, or in ``no_onnx`` why it has no graph; of a network, the
-names of its ``outputs``."""
+``signature`` of its program, or in ``no_program`` why it cannot be compiled."""
 
 TREES = ("TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble")
 
