@@ -9,7 +9,7 @@ from benchmarks.loadgen.launch import LoadError, run_load
 from benchmarks.peers.catalogue import ROWS
 from benchmarks.peers.visit import Plan, visit
 
-PLAN = Plan(connections=(4,), closed_s=1, rates=(200,), open_s=1, warmup_s=1, seed=1)
+PLAN = Plan(connections=(4,), closed_s=1, rates=(600,), open_s=1, warmup_s=1, seed=1)
 
 
 def test_visit_measures_a_server_that_answers(mlp, tmp_path):
@@ -17,7 +17,7 @@ def test_visit_measures_a_server_that_answers(mlp, tmp_path):
 
     seen = visit(ROWS[0], mlp, 2, PLAN, tmp_path, told.append)
 
-    closed, opened = seen.load("closed-4"), seen.load("open-200")
+    closed, opened = seen.load("closed-4"), seen.load("open-600")
     assert seen.failure == ""
     assert (seen.round, seen.start_s > 0, seen.memory_mib > 1) == (2, True, True)
     assert closed.not_ok == opened.not_ok == 0
@@ -62,4 +62,4 @@ def test_visit_keeps_a_rate_unless_a_backlog_is_left(mlp, tmp_path, monkeypatch,
 
     seen = visit(ROWS[0], mlp, 1, plan, tmp_path, lambda what: None)
 
-    assert seen.load("open-200").kept is kept
+    assert seen.load("open-600").kept is kept
