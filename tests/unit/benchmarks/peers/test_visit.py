@@ -22,7 +22,7 @@ def test_visit_measures_a_server_that_answers(mlp, tmp_path):
     assert (seen.round, seen.start_s > 0, seen.memory_mib > 1) == (2, True, True)
     assert closed.not_ok == opened.not_ok == 0
     assert min(closed.ok, closed.cpu_us, opened.p99_ms, opened.cpu_us) > 0
-    assert told == ["starting", "warming up", "4 connections", "200 requests/s"]
+    assert told == ["starting", "warming up", "4 connections", "600 requests/s"]
 
 
 def test_visit_turns_what_a_peer_does_wrong_into_a_failure(mlp, tmp_path):
