@@ -45,8 +45,8 @@ def render(report: Mapping[str, Any]) -> str:
     head = (
         f"<p class=verdict>Chosen: <strong class=pass>{html.escape(chosen)}</strong></p>"
         if chosen
-        else "<p class=verdict><strong class=fail>Nothing was packaged: no candidate passed every gate."
-        "</strong></p>"
+        else "<p class=verdict><strong class=fail>Nothing was packaged: no candidate passed every"
+        " gate.</strong></p>"
     )
     edge = report["edge_rows"]
     head += (

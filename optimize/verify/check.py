@@ -26,6 +26,7 @@ __all__ = ["Question", "Verified", "verify"]
 
 SCALE_ROWS = 512
 WORST_ROWS = 20
+SHOWN_INPUTS, SHOWN_NUMBERS, SHOWN_CHARACTERS = 12, 8, 120
 
 Custom = Callable[[Array, Array], Any]
 """Of target and prediction: the metric, or what each row has of it, whose mean is the metric."""
@@ -258,7 +259,27 @@ def _errors(got: Mapping[str, Array], question: Question) -> dict[str, Any]:
             "error": float(of_row[index]),
             "original": [float(value) for value in np.ravel(wanted[index])[:4]],
             "candidate": [float(value) for value in np.ravel(got[question.output][index])[:4]],
+            "inputs": _shown_inputs(question.inputs, int(index)),
         }
         for index in worst
     ]
     return {"histogram": counts, "worst": rows}
+
+
+def _as_text(item: bytes | str) -> str:
+    return item.decode("utf-8", "replace") if isinstance(item, bytes) else item
+
+
+def _shown_inputs(inputs: Mapping[str, Array], row: int) -> dict[str, str]:
+    """The beginning of one row, for people: a few inputs, a few numbers or characters of each."""
+    shown: dict[str, str] = {}
+    for name, array in list(inputs.items())[:SHOWN_INPUTS]:
+        values = np.ravel(array[row]).tolist()
+        items = [
+            f"{item:.6g}" if isinstance(item, bool | int | float) else _as_text(item)
+            for item in values[:SHOWN_NUMBERS]
+        ]
+        shown[name] = ", ".join(items)[:SHOWN_CHARACTERS] + ", …" * (len(values) > SHOWN_NUMBERS)
+    if len(inputs) > SHOWN_INPUTS:
+        shown["…"] = f"{len(inputs) - SHOWN_INPUTS} more"
+    return shown

@@ -1,0 +1,63 @@
+"""Pieces of HTML that the sections share."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["at_batch", "number", "section", "table", "text"]
+
+Cell = tuple[str, str]
+"""Markup, and the CSS class of its cell."""
+
+
+def text(value: Any) -> str:
+    """Anything, escaped."""
+    return html.escape(str(value))
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """A number for people; what is no number as it is, and nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:.{digits}g}" if isinstance(value, int | float) else text(value)
+
+
+def section(title: str, inner: str) -> str:
+    """A section, or nothing where there is nothing in it."""
+    return f"<section><h2>{text(title)}</h2>{inner}</section>" if inner else ""
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Cell]], kinds: Sequence[str] = ()) -> str:
+    """A table that becomes cards on a phone; ``kinds`` are CSS classes of its rows."""
+    numeric = {
+        index
+        for index in range(len(heads))
+        if rows and all(row[index][1] == "n" or not row[index][0] for row in rows)
+    }
+    head = "".join(
+        f"<th{' class=n' if index in numeric else ''}>{text(name)}"
+        for index, name in enumerate(heads)
+    )
+    body = []
+    for index, row in enumerate(rows):
+        cells = "".join(
+            f'<td{f" class={kind}" if kind else ""} data-label="{text(name)}">{inner}</td>'
+            for name, (inner, kind) in zip(heads, row, strict=True)
+        )
+        kind = f" class={kinds[index]}" if kinds and kinds[index] else ""
+        body.append(f"<tr{kind}>{cells}</tr>")
+    return (
+        f"<div class=wide><table class=cards><tr class=head>{head}</tr>{''.join(body)}"
+        "</table></div>"
+    )
+
+
+def at_batch(candidate: dict[str, Any], batch: int) -> dict[str, Any]:
+    """The figures of a candidate at a batch size, of rows of the typical length."""
+    profile = candidate["profile"]
+    rows: list[dict[str, Any]] = [
+        row for row in profile["rows"] if row["length"] == profile["typical_length"]
+    ]
+    return min(rows, key=lambda row: abs(row["batch"] - batch))
