@@ -1,7 +1,7 @@
-"""Figures of the ONNX Runtime backend on CPU and CUDA; ``python -m tests.gpu.figures``.
+"""Figures of what runs on CPU and GPU; ``python -m tests.gpu.figures``.
 
-Prints what it measures and, in a line each, what it cannot. Exit status 1 only if a CUDA path
-that should work failed.
+Prints what it measures and, in a line each, what it cannot. Exit status 1 only if something that
+could be run failed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import sys
 import tempfile
-import time
+import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 
 from serve.backends.base import BackendSource
-from serve.backends.providers import CUDA, nvidia_device_present
+from serve.backends.providers import CUDA
 from serve.backends.registry import create_backend
 from serve.backends.session_run import BoundRun, PlainRun
 from serve.backends.warmup import warmup_batch
 from serve.config import ModelConfig
-from serve.errors import PenstockError
 from serve.tensors import Signature
+from tests.gpu.absent import Absent, why_no_cuda
+from tests.gpu.parts import PARTS
+from tests.gpu.timing import ROWS, median_us
 from tests.support import onnx_models
 
 MODELS: dict[str, Callable[[Path], Path]] = {
@@ -32,30 +34,6 @@ MODELS: dict[str, Callable[[Path], Path]] = {
     "convolutions": lambda path: onnx_models.convolutions(path, channels=64, layers=8),
     "transformer": onnx_models.transformer,
 }
-ROWS = (1, 8, 32, 128)
-SECONDS = 0.5
-
-
-def why_no_cuda() -> str:
-    """What keeps CUDA from being tried here; empty if nothing does."""
-    import onnxruntime
-
-    if CUDA not in onnxruntime.get_available_providers():
-        return "the installed onnxruntime is built without CUDA (it needs onnxruntime-gpu)"
-    return "" if nvidia_device_present() else "no NVIDIA GPU is visible to this process"
-
-
-def median_us(call: Callable[[], object]) -> float:
-    """Median time of a call, over about half a second and at least 5 calls, after 3 unmeasured."""
-    for _ in range(3):
-        call()
-    times: list[float] = []
-    end = time.perf_counter() + SECONDS
-    while len(times) < 5 or time.perf_counter() < end:
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times)) * 1e6
 
 
 def backend_on(device: str, path: Path) -> tuple[Any, Signature, ModelConfig]:
@@ -111,26 +89,39 @@ def binding_table(folder: Path) -> None:
             print(f"  {name:14}{rows:4} rows  plain {plain:12,.0f}  bound {bound:12,.0f}")
 
 
+def onnx_runtime(folder: Path) -> None:
+    """ONNX Runtime on the CPU and, where it is there, on CUDA."""
+    reason = why_no_cuda()
+    latency_table(folder, ["cpu"] if reason else ["cpu", "cuda"])
+    if reason:
+        raise Absent(reason)
+    copies_table()
+    binding_table(folder)
+
+
 def main() -> int:
-    """Print all that can be measured here."""
+    """Print all that can be measured here, and what cannot; 1 if anything failed."""
     import onnxruntime
 
     print(f"onnxruntime {onnxruntime.__version__}, {platform.machine()}, {sys.version.split()[0]}")
-    reason = why_no_cuda()
+    not_run, failed = [], []
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        latency_table(folder, ["cpu"] if reason else ["cpu", "cuda"])
-        if reason:
-            print(f"\nnot run: anything on CUDA: {reason}")
-            return 0
-        copies_table()
-        binding_table(folder)
-    return 0
+        for part, run in {"ONNX Runtime on CUDA": onnx_runtime, **PARTS}.items():
+            print(f"\n== {part}", flush=True)
+            try:
+                run(Path(name))
+            except Absent as reason:
+                not_run.append(f"{part}: {reason}")
+            except Exception:
+                traceback.print_exc()
+                failed.append(part)
+    print("\nnot run:" if not_run else "\neverything was run")
+    for line in not_run:
+        print(f"  {line}")
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except PenstockError as error:
-        print(f"failed: {error}", file=sys.stderr)
-        sys.exit(1)
+    sys.exit(main())
