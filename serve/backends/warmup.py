@@ -20,7 +20,8 @@ def warmup_batch(signature: Signature, config: ModelConfig, rows: int) -> Batch:
     """A batch of ``rows`` equal rows (one, if the model is not batched) of plausible values.
 
     A value is the input's default, else the middle of its range, else zero, false or the empty
-    string; a text is a sentence. A variable dimension within a row is 1: what is really sent is not known here.
+    string; a text is a sentence. A variable dimension within a row is 1: what is really sent is
+    not known here.
     """
     rows = rows if signature.batched else 1
     arrays = []
