@@ -11,6 +11,10 @@ from optimize.report.plots import Point, scatter
 __all__ = ["candidates", "pareto"]
 
 
+NAMED = 6
+"""Of the candidates that were not tried for one reason, so many are named here."""
+
+
 def pareto(report: Mapping[str, Any]) -> str:
     """The metric against latency, all candidates numbered as in the table."""
     metric, batch = report["metrics"][0], report["at_batch"]
@@ -79,7 +83,8 @@ def _skipped(names: Mapping[str, Sequence[str]]) -> str:
     if not names:
         return ""
     listed = "".join(
-        f"<li><strong>{text(reason)}</strong>: {text('; '.join(each))}</li>"
+        f"<li><strong>{text(reason)}</strong>: {text('; '.join(each[:NAMED]))}"
+        f"{f'; and {len(each) - NAMED} more' if len(each) > NAMED else ''}</li>"
         for reason, each in names.items()
     )
     return f"<p>Not tried:</p><ul class=skipped>{listed}</ul>"

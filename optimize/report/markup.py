@@ -21,7 +21,9 @@ def number(value: Any, digits: int = 4) -> str:
     """A number for people; what is no number as it is, and nothing for None."""
     if value is None:
         return ""
-    return f"{value:.{digits}g}" if isinstance(value, int | float) else text(value)
+    if not isinstance(value, int | float):
+        return text(value)
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.{digits}g}"
 
 
 def section(title: str, inner: str) -> str:

@@ -13,8 +13,8 @@ from optimize.report.axes import Axis, shown
 __all__ = ["LINES", "Point", "Sample", "bars", "lines", "ranked_bars", "scatter"]
 
 WIDTH, HEIGHT = 420, 290
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 42
-BAR_HEIGHT, BAR_ROOM = 9, 26
+LEFT, RIGHT, TOP, BOTTOM = 58, 14, 14, 42
+BAR_HEIGHT, BAR_ROOM = 9, 31
 LINES = 6
 """So many lines can be told apart."""
 
