@@ -1,4 +1,4 @@
-"""Which steps can be applied to what is there: a graph, a program, or both."""
+"""Which steps can be applied to what is there: a graph, a program, or both; and on which device."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from optimize.artefact import export_details, served_file
+from optimize.errors import OptimizeError
 from optimize.plan import Candidate
 from optimize.steps import AotInductor
 from optimize.steps.base import MODEL, PROGRAM, Step
+from serve.backends.providers import CUDA
+from serve.backends.tensorrt import gpu_facts
 
-__all__ = ["cannot", "no_graph", "that_fit"]
+__all__ = ["cannot", "no_graph", "target_gpu", "that_fit"]
 
 
-def that_fit(planned: Sequence[Candidate], export: Path) -> list[Candidate]:
+def that_fit(planned: Sequence[Candidate], export: Path, device: str) -> list[Candidate]:
     """The candidates, and of a network that ONNX cannot express, those that can do without.
 
     The planned ones stay, so that the report says why each was not made.
@@ -25,7 +28,8 @@ def that_fit(planned: Sequence[Candidate], export: Path) -> list[Candidate]:
         return list(planned)
     threads = dict.fromkeys(candidate.threads for candidate in planned)
     # First, since nothing else can be made.
-    return [*(Candidate((AotInductor(),), count) for count in threads), *planned]
+    compiled = AotInductor.model_validate({"device": device})
+    return [*(Candidate((compiled,), count) for count in threads), *planned]
 
 
 def cannot(step: Step, before: Path) -> str:
@@ -44,3 +48,25 @@ def no_graph(artefact: Path) -> str:
     if reason is None:
         return "what it would begin with is compiled already, and is no graph any more"
     return f"ONNX cannot express the network: {reason}"
+
+
+def target_gpu(device: str) -> str:
+    """The name of the GPU that candidates are made for; empty where it is the CPU.
+
+    Raises:
+        OptimizeError: the target has a GPU, and nothing here could verify or measure on one.
+    """
+    if device == "cpu":
+        return ""
+    import onnxruntime
+
+    reason = "" if CUDA in onnxruntime.get_available_providers() else "onnxruntime has no CUDA"
+    facts = gpu_facts(0)
+    if reason or isinstance(facts, str):
+        raise OptimizeError(
+            step="plan",
+            problem=f"optimize.target.device is {device}, and here {reason or facts}",
+            remedy="run it on the machine that will serve, with pip install 'penstock[gpu]', or"
+            " set it to cpu",
+        )
+    return facts[0]

@@ -17,7 +17,7 @@ NEEDED = ("lightgbm", "onnx", "onnxmltools", "onnxruntime", "pandas", "skl2onnx"
 CTRL_C = 130
 
 
-def main(folder: Path, target: str, dry_run: bool, as_json: bool) -> int:
+def main(folder: Path, target: str | None, dry_run: bool, as_json: bool) -> int:
     """Optimise the model in ``folder``; the exit code.
 
     0: a version passes; 3: none passes; 4: a measurement did not settle; 130: Ctrl-C.
@@ -26,7 +26,7 @@ def main(folder: Path, target: str, dry_run: bool, as_json: bool) -> int:
         OptimizeError: a step cannot do its work.
     """
     settings, _, planned = plan_of(folder)
-    if settings.target.device != target:
+    if target not in (None, settings.target.device):
         raise OptimizeError(
             step="plan",
             problem=f"{folder} is set up for {settings.target.device}, not {target}",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optimize.applicable import cannot, no_graph, that_fit
+from optimize.applicable import cannot, no_graph, target_gpu, that_fit
 from optimize.artefact import export_details, served_file
 from optimize.cache import Cache, code_digest, digest, files_digest, library_versions
 from optimize.child import run_step
@@ -70,7 +70,8 @@ class _Run:
     def key(self, task: dict[str, Any], *inputs: str, key_also: Any = None) -> str:
         """The hash of a step: what it does, on what, with which code and libraries."""
         plain = {name: value for name, value in task.items() if name not in PATHS}
-        return digest(plain, inputs, key_also, self.libraries, self.base["code"])
+        made_by = (self.libraries, self.base["code"], self.base["device"])
+        return digest(plain, inputs, key_also, *made_by)
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ def optimise(folder: Path, progress: Progress) -> Outcome:
     """
     folder = folder.resolve()
     settings, config, planned = plan_of(folder)
+    gpu = target_gpu(settings.target.device)
     work = folder / WORK_FOLDER
     with model_lock(work):
         cache = Cache(work / "cache")
@@ -146,6 +148,7 @@ def optimise(folder: Path, progress: Progress) -> Outcome:
             "folder": str(folder),
             "references": [settings.source, settings.data.evaluation, *settings.metrics],
             "code": code_digest(),
+            "device": settings.target.device,
         }
         run = _Run(
             folder,
@@ -155,7 +158,7 @@ def optimise(folder: Path, progress: Progress) -> Outcome:
             progress,
             base,
             libraries,
-            hardware_key(available_cores()),
+            hardware_key(available_cores(), gpu=gpu),
         )
         return _optimise(run, planned, work / "report")
 
@@ -181,7 +184,7 @@ def _optimise(run: _Run, planned: list[Candidate], report_folder: Path) -> Outco
     )
     about_source = {"source_result": str(source.path)}
     export = run.do("export", {"task": "export", **about_source}, source.key)
-    planned = that_fit(planned, export.path)
+    planned = that_fit(planned, export.path, settings.target.device)
     inputs = run.config.inputs
     reference_task = {
         "task": "reference",

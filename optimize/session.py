@@ -17,7 +17,15 @@ from serve.config import ModelConfig, Resources, Tokenizer
 from serve.config.model import GraphOptimization
 from serve.tensors import Array, Batch
 
-__all__ = ["ServedModel"]
+__all__ = ["ServedModel", "serve_on"]
+
+_device = "cpu"
+
+
+def serve_on(device: str) -> None:
+    """Set the device of every candidate in this process; a step's process does so once, first."""
+    global _device
+    _device = device
 
 
 class ServedModel:
@@ -34,7 +42,7 @@ class ServedModel:
         tokenizer: Tokenizer | None = None,
     ) -> None:
         resources = Resources(
-            device="cpu", intra_op_threads=threads, graph_optimization=graph_level
+            device=_device, intra_op_threads=threads, graph_optimization=graph_level
         )
         tokenizer = tokenizer or tokenizer_of(path.parent)
         kind = backend_for_artefact(path)

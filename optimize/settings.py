@@ -36,7 +36,9 @@ class Data(Settings):
 class Target(Settings):
     """The machine that will serve."""
 
-    device: Literal["cpu"] = Field("cpu", description="What candidates are made for.")
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="What candidates are made for, verified and measured on."
+    )
     threads: tuple[int, ...] = Field((1, 2), description="Threads in one batch to try.")
     batch_sizes: tuple[int, ...] = Field((1, 8, 64), description="Rows to measure latency at.")
     shapes: tuple[Annotated[int, Field(ge=1)], ...] = Field(

@@ -21,8 +21,10 @@ def main(task_file: Path, output: Path) -> int:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     output.mkdir(parents=True, exist_ok=True)
     try:
+        from optimize.session import serve_on
         from optimize.tasks import TASKS
 
+        serve_on(task.get("device", "cpu"))
         TASKS[task["task"]](task, output)
     except BaseException as error:  # noqa: BLE001 - told to the process that started this one
         traceback.print_exc()

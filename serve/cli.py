@@ -253,7 +253,10 @@ def bench(context: typer.Context) -> None:
 @app.command(epilog="Example: penstock optimize models/fraud")
 def optimize(
     folder: Annotated[Path, typer.Argument(help="The model's folder.", metavar="MODEL_FOLDER")],
-    target: Annotated[Literal["cpu"], typer.Option(help="The device to make it for.")] = "cpu",
+    target: Annotated[
+        Literal["cpu", "cuda"] | None,
+        typer.Option(help="Refuse, unless optimize.target.device is this one."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Print what would be tried, and stop.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -37,6 +37,7 @@ __all__ = [
     "Target",
     "batch_classes",
     "engine_for",
+    "gpu_facts",
     "provider_options",
     "this_machine",
 ]
@@ -205,6 +206,20 @@ def this_machine(
     library: Callable[[str], Any] = ctypes.CDLL,
 ) -> Machine | str:
     """The GPU with this number and the libraries for it, or what is absent."""
+    facts = gpu_facts(index, ask)
+    if isinstance(facts, str):
+        return facts
+    for name in _LIBRARIES:
+        try:
+            version = int(library(name).getInferLibVersion())
+        except OSError:
+            continue
+        return Machine(*facts, str(version), onnxruntime_version)
+    return f"TensorRT is not installed ({_LIBRARIES[0]} is not found)"
+
+
+def gpu_facts(index: int, ask: Callable[..., Any] = subprocess.run) -> tuple[str, str, str] | str:
+    """Name, compute capability and driver of a GPU, or why they cannot be told."""
     try:
         found = ask(
             [
@@ -223,14 +238,7 @@ def this_machine(
     fields = [field.strip() for field in found.stdout.strip().split(",")]
     if len(fields) != 3:
         return f"nvidia-smi does not tell the GPU: {found.stdout.strip()[:100]}"
-    for name in _LIBRARIES:
-        try:
-            version = int(library(name).getInferLibVersion())
-        except OSError:
-            continue
-        gpu, capability, driver = fields
-        return Machine(gpu, capability, driver, str(version), onnxruntime_version)
-    return f"TensorRT is not installed ({_LIBRARIES[0]} is not found)"
+    return fields[0], fields[1], fields[2]
 
 
 def _shape(spec: TensorSpec, rows: int, lengths: Mapping[str, Shape]) -> Shape:

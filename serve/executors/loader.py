@@ -9,7 +9,9 @@ import asyncio
 from dataclasses import dataclass
 
 from serve.backends.base import Backend, BackendSource
+from serve.backends.providers import nvidia_device_present
 from serve.backends.registry import backend_for_artefact, create_backend
+from serve.backends.tensorrt import gpu_facts
 from serve.backends.text import taking_text
 from serve.backends.threads import available_cores
 from serve.backends.warmup import warmup_batch
@@ -148,8 +150,17 @@ def _measured_before(
     if manifest is None or threads is None:
         return {}
     level = resources.graph_optimization or "all"
-    measured = manifest.profile_for(hardware_key(available_cores()), threads, level)
+    key = hardware_key(available_cores(), gpu=_gpu(resources.device))
+    measured = manifest.profile_for(key, threads, level)
     return {rows: took_ns for rows, took_ns in measured.items() if rows <= limit}
+
+
+def _gpu(device: str) -> str:
+    """The name of the GPU that a model with this setting runs on; empty if on none."""
+    if device == "cpu" or not nvidia_device_present():
+        return ""
+    facts = gpu_facts(int(device.partition(":")[2] or 0))
+    return "" if isinstance(facts, str) else facts[0]
 
 
 def _warm_up(

@@ -12,10 +12,11 @@ VECTOR_FLAGS = ("amx_int8", "avx512_vnni", "avx512f", "avx_vnni", "avx2", "sve",
 """The instructions that inference kernels are chosen by, the widest first."""
 
 
-def hardware_key(cores: int, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+def hardware_key(cores: int, cpuinfo: Path = Path("/proc/cpuinfo"), gpu: str = "") -> str:
     """A name shared by equal machines, as in ``cpu-amd-epyc-7763-avx2-2c``.
 
-    A profile measured on one is good on the other; on any other machine it is not.
+    ``gpu`` is the name of the one that models run on, if they do. A profile measured on one machine
+    is good on the other; on any other machine it is not.
     """
     try:
         text = cpuinfo.read_text()
@@ -30,4 +31,5 @@ def hardware_key(cores: int, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     present = set(flags.group(1).split()) if flags else set()
     vector = [flag.replace("_", "") for flag in VECTOR_FLAGS if flag in present][:1]
     words = re.findall(r"[a-z0-9]+", name)
-    return "-".join(["cpu", *words, *vector, f"{cores}c"])
+    on_gpu = ["on", *re.findall(r"[a-z0-9]+", gpu.lower())] if gpu else []
+    return "-".join(["cpu", *words, *vector, f"{cores}c", *on_gpu])
