@@ -32,7 +32,8 @@ class InProcessExecutor:
     code, which may block on anything.
     """
 
-    recovers = False
+    eager = False
+    elsewhere = False
 
     def __init__(
         self,

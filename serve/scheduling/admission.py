@@ -56,6 +56,12 @@ class Admission:
             retry_after_s=refusal.retry_after_ns / NS_PER_S,
         )
 
+    def admits(self, rows: int, deadline_ns: int, load: Load, now_ns: int) -> bool:
+        """Whether ``check`` would let a request in; nothing is counted."""
+        if deadline_ns <= now_ns:
+            return False
+        return policy.admit(now_ns, rows, deadline_ns, load, self._cost, self._limits) is None
+
     def learn(self, rows: int, execute_ns: int) -> None:
         """Follow what a batch took."""
         self._until_learning -= 1

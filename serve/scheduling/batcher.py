@@ -13,10 +13,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-
-import msgspec
 
 from serve.clock import NS_PER_MS, NS_PER_S, Clock
 from serve.errors import DeadlineExceeded, InternalError, NotReady, PenstockError, Unavailable
@@ -29,6 +27,7 @@ from serve.scheduling.entry import Entry
 from serve.scheduling.execution import Executor, Outcome
 from serve.scheduling.policy import Limits, Load
 from serve.scheduling.queue import EntryQueue
+from serve.scheduling.running import Running, stalled_ns
 from serve.tensors import Array, Batch
 
 __all__ = ["Batcher"]
@@ -37,20 +36,6 @@ log = logging.getLogger("penstock.scheduling")
 
 TURN_BATCHES = 4
 """Batches that one turn of the loop may start, so that inline execution leaves it air."""
-STALL_FACTOR = 20
-STALL_FLOOR_NS = 10 * NS_PER_S
-"""A batch that runs this many times its expected time, and at least this long, has stalled."""
-
-
-class _Running(msgspec.Struct, eq=False, gc=False):
-    """A batch under way."""
-
-    entries: list[Entry]
-    rows: int
-    started_ns: int
-    expected_ns: int
-    input_ns: int
-    done: Callable[[Outcome], None]
 
 
 class Batcher:
@@ -78,7 +63,7 @@ class Batcher:
         self._admission = Admission(name, limits, cost, metrics)
         self._queue = EntryQueue()
         self._retries: deque[list[Entry]] = deque()
-        self._running: dict[int, _Running] = {}
+        self._running: dict[int, Running] = {}
         self._batch_number = 0
         self._closed = False
         # scheduled calls
@@ -134,13 +119,16 @@ class Batcher:
                 self._metrics.running_batches = len(self._running)
             return list(entries)
         outcomes: list[Entry | PenstockError] = list(entries)
-        for index, entry in enumerate(entries):
-            try:
-                self._admit(entry, now_ns)
-            except PenstockError as error:
-                outcomes[index] = error
-            else:
-                self._enqueue((entry,), now_ns)
+        if self._admits_all(entries[0].priority, rows, deadline_ns, now_ns):
+            self._enqueue(entries, now_ns)
+        else:
+            for index, entry in enumerate(entries):
+                try:
+                    self._admit(entry, now_ns)
+                except PenstockError as error:
+                    outcomes[index] = error
+                else:
+                    self._enqueue((entry,), now_ns)
         self._dispatch()
         return outcomes
 
@@ -164,11 +152,7 @@ class Batcher:
 
     def stalled_ns(self, now_ns: int) -> int:
         """How long the oldest batch has been running, if far too long; else 0."""
-        for running in self._running.values():
-            age = now_ns - running.started_ns
-            if age > max(STALL_FLOOR_NS, STALL_FACTOR * running.expected_ns):
-                return age
-        return 0
+        return stalled_ns(self._running.values(), now_ns)
 
     @property
     def idle(self) -> bool:
@@ -195,15 +179,25 @@ class Batcher:
     # admission
 
     def _admit(self, entry: Entry, now_ns: int) -> None:
-        if not self._executor.recovers and (stalled_ns := self.stalled_ns(now_ns)):
+        if not self._executor.elsewhere and (age_ns := self.stalled_ns(now_ns)):
             raise NotReady(
-                f"model '{self._name}' has been running one batch for {stalled_ns / NS_PER_S:.0f} s"
+                f"model '{self._name}' has been running one batch for {age_ns / NS_PER_S:.0f} s"
                 " and takes no more until it returns"
             )
-        queued = self._queue.rows_ahead(entry.priority) if self._queue.rows else 0
-        left_ns = self._running_left_ns(now_ns)
-        load = Load(queued, len(self._running), left_ns, self._executor.slots)
+        load = self._load(entry.priority, now_ns)
         self._admission.check(entry.rows, entry.deadline_ns, load, now_ns)
+
+    def _admits_all(self, priority: int, rows: int, deadline_ns: int, now_ns: int) -> bool:
+        """Whether all entries of a block would be admitted, since the last of them would be."""
+        if not self._executor.elsewhere and self.stalled_ns(now_ns):
+            return False
+        return self._admission.admits(rows, deadline_ns, self._load(priority, now_ns), now_ns)
+
+    def _load(self, priority: int, now_ns: int) -> Load:
+        """What is ahead of a new entry."""
+        queued = self._queue.rows_ahead(priority) if self._queue.rows else 0
+        left_ns = self._running_left_ns(now_ns)
+        return Load(queued, len(self._running), left_ns, self._executor.slots)
 
     def _running_left_ns(self, now_ns: int) -> int:
         """Time until the batches that were sent leave a slot to the next one."""
@@ -249,7 +243,7 @@ class Batcher:
         now_ns = self._clock()
         lane = queue.next_lane()
         max_rows = self._admission.max_batch_rows
-        if free <= 0 and lane.rows < max_rows:
+        if free <= 0 and lane.rows < max_rows and not self._executor.eager:
             return False  # the slots are busy, and the next batch may still become fuller
         if self._limits.max_delay_ns:
             head = lane.head()
@@ -276,7 +270,7 @@ class Batcher:
         self._batch_number += 1
         number = self._batch_number
         done = partial(self._finish, number)
-        self._running[number] = _Running(
+        self._running[number] = Running(
             entries, rows, started_ns, expected_ns, started_ns - now_ns, done
         )
         self._executor.submit(batch, self._cost.quick_ns(rows), done)
@@ -290,6 +284,8 @@ class Batcher:
             # The one that was made ready starts only now.
             next_one = list(self._running.values())[slots - 1]
             next_one.started_ns = self._clock()
+        if self._executor.elsewhere and not self._closed:
+            self._dispatch()  # the next batch leaves before the answers of this one are written
         if outcome.outputs is None:
             self._finish_failed(running, outcome)
         else:
@@ -297,7 +293,7 @@ class Batcher:
         if not self._closed:
             self._dispatch()
 
-    def _finish_failed(self, running: _Running, outcome: Outcome) -> None:
+    def _finish_failed(self, running: Running, outcome: Outcome) -> None:
         entries = [entry for entry in running.entries if not entry.done]
         # An executor that cannot run it has tried more than once, and halves fare no better.
         if len(entries) > 1 and not isinstance(outcome.error, Unavailable):
@@ -309,7 +305,7 @@ class Batcher:
         for entry in entries:
             self._fail(entry, outcome.error)
 
-    def _finish_answered(self, running: _Running, outputs: list[Array], execute_ns: int) -> None:
+    def _finish_answered(self, running: Running, outputs: list[Array], execute_ns: int) -> None:
         metrics = self._metrics
         entries, rows = running.entries, running.rows
         split_ns = self._clock()

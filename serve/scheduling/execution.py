@@ -29,8 +29,11 @@ class Executor(Protocol):
     the batches under way may then be more."""
     prefetch: int
     """Further batches that it takes while all slots are busy, so that the next one is ready."""
-    recovers: bool
-    """Whether it notices itself that a batch hangs, and has it run elsewhere."""
+    eager: bool
+    """Whether those need not be full: it takes a batch as long to reach a slot as to run there."""
+    elsewhere: bool
+    """Whether batches run in other processes. Then it notices itself that one hangs, and what is
+    done for a batch that has ended should not hold up the next."""
 
     def attach(self, room: Callable[[], None]) -> None:
         """Call ``room``, on the event loop, whenever it can take more though no batch has ended."""

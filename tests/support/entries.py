@@ -60,10 +60,11 @@ def make_entry(value: float = 0.0, rows: int = 1, **fields: Any) -> Entry:
 class ManualExecutor:
     """Holds batches until the test finishes them."""
 
-    def __init__(self, slots: int = 1, prefetch: int = 0, recovers: bool = False) -> None:
+    def __init__(self, slots: int = 1, prefetch: int = 0, elsewhere: bool = False) -> None:
         self.slots = slots
         self.prefetch = prefetch
-        self.recovers = recovers
+        self.elsewhere = elsewhere
+        self.eager = False
         self.room: Callable[[], None] = lambda: None
         self.withdrawn: list[Callable[[Outcome], None]] = []
         self.batches: list[tuple[Batch, Callable[[Outcome], None]]] = []

@@ -152,7 +152,8 @@ class Window:
             raise FrameError(f"the shared memory offered cannot be mapped: {error}") from None
         finally:
             os.close(fd)
-        self._watched: set[weakref.ref[Bytes]] = set()
+        self._watched: dict[int, weakref.ref[Bytes]] = {}
+        self._number = 0
 
     def region(self, offset: int, size: int, released: Callable[[], None] | None = None) -> Bytes:
         """The bytes of a region; ``released`` is called when no view of them is left.
@@ -167,10 +168,12 @@ class Window:
         data: Bytes = np.frombuffer(self._map, np.uint8, size, offset)
         if released is not None:
             watched = self._watched
+            self._number += 1
+            number = self._number
 
-            def gone(reference: weakref.ref[Bytes]) -> None:
-                watched.discard(reference)
+            def gone(_: weakref.ref[Bytes]) -> None:
+                del watched[number]
                 released()
 
-            watched.add(weakref.ref(data, gone))
+            watched[number] = weakref.ref(data, gone)
         return data

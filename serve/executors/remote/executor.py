@@ -32,6 +32,11 @@ __all__ = ["RemoteExecutor", "ReplicaStatus"]
 log = logging.getLogger("penstock.remote")
 
 TRIM_TICKS = 30
+EAGER_NS = 200_000
+"""If batches run for less than it takes to get one to a replica and its answer back, one is on its
+way while another runs, even if that is not full."""
+FOLLOW = 8
+"""One part in so many of what is known of batches comes from the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class ReplicaStatus:
 class RemoteExecutor:
     """Implements ``Executor`` over a changing set of replicas. Belongs to the gateway's loop."""
 
-    recovers = True
+    elsewhere = True
 
     def __init__(
         self,
@@ -68,6 +73,8 @@ class RemoteExecutor:
         # state
         self.slots = 0
         self.prefetch = 0
+        self.eager = False
+        self._execute_ns = 0
         self._replicas: dict[str, Replica] = {}
         self._order: list[Replica] = []
         self._leaving: set[Replica] = set()
@@ -204,6 +211,8 @@ class RemoteExecutor:
         result = self._read(replica, flight, header, body)
         transport_ns = self._clock() - flight.sent_ns - result.execute_ns
         self._metrics.transport.observe(max(0, transport_ns))
+        self._execute_ns += (result.execute_ns - self._execute_ns) // FOLLOW
+        self.eager = self._execute_ns < EAGER_NS
         if replica.suspect:
             self._release(replica)
         if self._waiting or self._suspects:

@@ -105,12 +105,9 @@ async def exchange(sock: socket.socket, offered: int | None) -> int | None:
         while len(got) < PREAMBLE_BYTES:
             await _readable(sock)
             try:
-                data, fds, _, _ = socket.recv_fds(
-                    sock, PREAMBLE_BYTES - len(got), 1, socket.MSG_CMSG_CLOEXEC
-                )
+                data = _receive(sock, PREAMBLE_BYTES - len(got), given)
             except BlockingIOError:
                 continue
-            given += fds
             if not data:
                 raise FrameError("the peer hung up before it said what it speaks")
             got += data
@@ -122,6 +119,18 @@ async def exchange(sock: socket.socket, offered: int | None) -> int | None:
             os.close(fd)
         raise
     return given[0] if given else None
+
+
+def _receive(sock: socket.socket, size: int, given: list[int]) -> bytes:
+    """Receive at most ``size`` bytes; descriptors that come with them are added to ``given``.
+
+    ``socket.recv_fds`` drops the flag that keeps them from a child process.
+    """
+    data, ancillary, _, _ = sock.recvmsg(size, socket.CMSG_LEN(4), socket.MSG_CMSG_CLOEXEC)
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            given += [fd for (fd,) in struct.iter_unpack("i", content[: len(content) // 4 * 4])]
+    return data
 
 
 def _check_owner(sock: socket.socket) -> None:

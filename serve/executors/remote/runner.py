@@ -11,12 +11,10 @@ import msgspec
 
 from serve.clock import Clock
 from serve.scheduling.execution import Executor, Outcome
+from serve.scheduling.running import STALL_FACTOR
 from serve.tensors import Batch
 
 __all__ = ["Runner", "Statistics", "Work"]
-
-STALL_FACTOR = 20
-"""A batch that runs this many times its expected time, and at least for the floor, hangs."""
 
 
 class Work(msgspec.Struct, eq=False, gc=False):
