@@ -14,7 +14,7 @@ PROBES = 64
 """Streams of a connection beside its inference calls, so that those at their limit are told so."""
 
 
-def channel_options(settings: GrpcSettings) -> list[tuple[str, int]]:
+def channel_options(settings: GrpcSettings, share_port: bool = False) -> list[tuple[str, int]]:
     """Options of grpc's core for every connection."""
     return [
         # A message that would never fit need not be received first.
@@ -24,8 +24,8 @@ def channel_options(settings: GrpcSettings) -> list[tuple[str, int]]:
         ),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         ("grpc.max_concurrent_streams", settings.max_concurrent_rpcs + PROBES),
-        # With it, a second server would bind a taken port and share its clients in silence.
-        ("grpc.so_reuseport", 0),
+        # Only if asked for: with it, a second server would share the clients of a first in silence.
+        ("grpc.so_reuseport", int(share_port)),
         # A client that vanished without a word is noticed after a minute and a third ...
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),

@@ -92,14 +92,14 @@ class GrpcServer:
         """Bytes of their messages."""
         return self._intake.held_bytes
 
-    async def start(self) -> None:
-        """Bind and listen.
+    async def start(self, *, share_port: bool = False) -> None:
+        """Bind and listen; with ``share_port`` beside other processes that do.
 
         Raises:
             OSError: the address cannot be bound, or the certificate cannot be used.
         """
         leave_out_lost_clients()
-        server = grpc.aio.server(options=channel_options(self._settings))
+        server = grpc.aio.server(options=channel_options(self._settings, share_port))
         server.add_generic_rpc_handlers(self._handlers())
         services = (SERVICE_NAME, health.SERVICE_NAME)
         add_reflection(server, services, self._failures, self._standing)

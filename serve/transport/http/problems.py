@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from serve.errors import Code, PenstockError
+import logging
+
+from serve.errors import Code, InternalError, PenstockError
 
 __all__ = [
     "HttpProblem",
@@ -10,10 +12,13 @@ __all__ = [
     "expectation_failed",
     "headers_too_large",
     "method_not_allowed",
+    "raised_in_callback",
     "timed_out",
     "unsupported_content_coding",
     "unsupported_transfer_coding",
 ]
+
+logger = logging.getLogger("penstock.http")
 
 
 class HttpProblem(PenstockError):
@@ -63,3 +68,12 @@ def unsupported_content_coding() -> HttpProblem:
 def unsupported_transfer_coding() -> HttpProblem:
     """A transfer coding other than chunked (RFC 9112, section 6.1: 501)."""
     return HttpProblem(501, Code.UNSUPPORTED, "Transfer-Encoding: only chunked is understood")
+
+
+def raised_in_callback(error: Exception) -> PenstockError:
+    """What one of the parser's callbacks raised; the parser wraps it in ``error``."""
+    cause = error.__context__
+    if isinstance(cause, PenstockError):
+        return cause
+    logger.error("unexpected error in a parser callback", exc_info=cause)
+    return InternalError("internal error")

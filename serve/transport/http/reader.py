@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Protocol, cast
 
 import httptools
 
-from serve.errors import InternalError, PenstockError, TooLarge
+from serve.errors import TooLarge
 from serve.transport.http.body import LargeBody
 from serve.transport.http.compression import Buffer
 from serve.transport.http.context import LARGE_BODY_BYTES, Context
@@ -24,13 +23,12 @@ from serve.transport.http.problems import (
     bad_request,
     expectation_failed,
     headers_too_large,
+    raised_in_callback,
     unsupported_transfer_coding,
 )
 from serve.transport.http.request_head import END, NO_HEAD, NOTHING_KNOWN, Head, KnownHead
 
 __all__ = ["BODY", "HEAD", "IDLE", "Receiver", "RequestReader"]
-
-logger = logging.getLogger("penstock.http")
 
 IDLE, HEAD, BODY = range(3)  # what of a request has been received
 
@@ -184,7 +182,7 @@ class RequestReader:
             except httptools.HttpParserCallbackError as error:
                 if self._closed:
                     return
-                raise self._cause(error) from None
+                raise raised_in_callback(error) from None
             except httptools.HttpParserError as error:
                 raise bad_request(str(error)) from None
             break
@@ -229,14 +227,6 @@ class RequestReader:
     def _start(self) -> None:
         self.phase = HEAD
         self.since_ns = self._received_ns = self._now_ns
-
-    def _cause(self, error: Exception) -> PenstockError:
-        """What a callback raised; the parser wraps it."""
-        cause = error.__context__
-        if isinstance(cause, PenstockError):
-            return cause
-        logger.error("unexpected error in a parser callback", exc_info=cause)
-        return InternalError("internal error")
 
     # The parser's callbacks
 

@@ -54,8 +54,8 @@ class HttpServer:
         self._deaf = asyncio.Event()  # no longer listening
         self._port = settings.port
 
-    async def start(self) -> None:
-        """Listen.
+    async def start(self, *, share_port: bool = False) -> None:
+        """Listen; with ``share_port`` beside other processes that do, whose port must agree.
 
         Raises:
             OSError: the address cannot be bound or a TLS file is wrong; names the flag.
@@ -81,6 +81,7 @@ class HttpServer:
                 settings.port,
                 backlog=BACKLOG,
                 reuse_address=True,
+                reuse_port=share_port or None,
                 ssl=tls,
                 ssl_handshake_timeout=settings.header_timeout_s if tls else None,
             )
