@@ -13,9 +13,12 @@ from pathlib import Path
 
 from serve.clock import NS_PER_MS, Clock, monotonic_ns
 from serve.config import ServerSettings
+from serve.executors.ray.plan import Plan
+from serve.executors.remote.options import RemoteOptions
 from serve.gateway.control import Controller
 from serve.gateway.dataplane import Gateway
 from serve.gateway.endpoint import Endpoint
+from serve.gateway.remote_control import RemoteController, ReplicaFinder
 from serve.monitoring.metrics import ServerMetrics
 from serve.monitoring.prometheus import exposition
 from serve.protocol.status import DEFAULT, TRITON
@@ -25,7 +28,7 @@ from serve.transport.admin.server import create_admin_server
 from serve.transport.grpc.server import GrpcServer, create_grpc_server
 from serve.transport.http.server import HttpServer, create_http_server
 
-__all__ = ["App"]
+__all__ = ["App", "GatewayApp"]
 
 log = logging.getLogger("penstock.app")
 
@@ -34,22 +37,18 @@ FORCED_EXIT = 130
 YOUNG_OBJECTS = 20_000
 
 
-class App:
-    """One process's server. Everything in it belongs to the running event loop."""
+class _Listening:
+    """The listeners, with the gateway behind them. Everything belongs to the running loop."""
 
-    def __init__(
-        self, repository: Path, settings: ServerSettings, clock: Clock = monotonic_ns
-    ) -> None:
-        self._repository = repository
+    _controller: Controller | RemoteController
+
+    def __init__(self, settings: ServerSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._started_ns = clock()
-        metrics = ServerMetrics()
+        metrics = self._metrics = ServerMetrics()
         self._table: ModelTable[Endpoint] = ModelTable()
-        self._controller = Controller(
-            self._table, metrics, clock, self._loop, load_timeout_s=settings.load_timeout_s
-        )
         self.gateway = Gateway(
             self._table,
             metrics,
@@ -70,58 +69,20 @@ class App:
             page = exposition(metrics, self._states, self._gauges())
             self.admin = create_admin_server(self.gateway, settings.admin, clock, page, status)
 
-    async def start(self) -> bool:
-        """Listen, then load every model. False: a model failed, and ``strict`` is set.
-
-        Probes are answered while models load. Raises what a listener raises if it cannot bind,
-        and RepositoryError if the repository itself cannot be read.
-        """
-        repository = await asyncio.to_thread(scan, self._repository)
+    async def _listen(self, *, share_ports: bool = False) -> None:
+        """Answer probes from now on; raises what a listener raises if it cannot bind."""
         for server in (self.admin, self.http, self.grpc):
             if server is not None:
-                await server.start()
-        await self._controller.load_all(repository)
+                await server.start(share_port=share_ports)
+
+    def _tried_all(self) -> None:
+        """Every model has been tried."""
         # What is loaded by now stays: the collector need not walk over it again and again. Young
         # objects are requests, which free themselves; it is looked for cycles less often.
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)
         self.gateway.set_serving()
-        if self._controller.failures and self._settings.strict:
-            log.error("%d models failed, and --strict is set", self._controller.failures)
-            return False
-        took_ms = (self._clock() - self._started_ns) / NS_PER_MS
-        log.info("serving %s after %.0f ms", self._addresses(), took_ms)
-        return True
-
-    async def run_until_signal(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once."""
-        asked = asyncio.Event()
-
-        def on_signal() -> None:
-            if asked.is_set():
-                log.warning("second signal: ending at once")
-                logging.shutdown()
-                _exit_now()
-            asked.set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, on_signal)
-        start = asyncio.create_task(self.start())
-        told = asyncio.create_task(asked.wait())
-        await asyncio.wait((start, told), return_when=asyncio.FIRST_COMPLETED)
-        if not start.done():  # told to end while models load
-            start.cancel()
-            await asyncio.wait((start,))
-            await self.drain()
-        elif await start:
-            await told
-            log.info("draining for at most %.0f s", self._settings.drain_timeout_s)
-            await self.drain()
-        else:
-            told.cancel()
-            await self.stop(0)
-            raise SystemExit(1)
 
     async def drain(self) -> None:
         """Not ready at once; answer what was accepted; then stop."""
@@ -165,7 +126,8 @@ class App:
             )
         return gauges
 
-    def _addresses(self) -> str:
+    def addresses(self) -> str:
+        """Where it listens, for people."""
         settings = self._settings
         listeners = (
             ("HTTP", settings.http, self.http),
@@ -177,6 +139,100 @@ class App:
             for name, listener, server in listeners
             if listener is not None and server is not None
         )
+
+
+class App(_Listening):
+    """One process's server, with the models in it."""
+
+    def __init__(
+        self, repository: Path, settings: ServerSettings, clock: Clock = monotonic_ns
+    ) -> None:
+        super().__init__(settings, clock)
+        self._repository = repository
+        self._controller: Controller = Controller(
+            self._table, self._metrics, clock, self._loop, load_timeout_s=settings.load_timeout_s
+        )
+
+    async def start(self) -> bool:
+        """Listen, then load every model. False: a model failed, and ``strict`` is set.
+
+        Probes are answered while models load. Raises what a listener raises if it cannot bind,
+        and RepositoryError if the repository itself cannot be read.
+        """
+        repository = await asyncio.to_thread(scan, self._repository)
+        await self._listen()
+        await self._controller.load_all(repository)
+        self._tried_all()
+        if self._controller.failures and self._settings.strict:
+            log.error("%d models failed, and --strict is set", self._controller.failures)
+            return False
+        took_ms = (self._clock() - self._started_ns) / NS_PER_MS
+        log.info("serving %s after %.0f ms", self.addresses(), took_ms)
+        return True
+
+    async def run_until_signal(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once."""
+        asked = asyncio.Event()
+
+        def on_signal() -> None:
+            if asked.is_set():
+                log.warning("second signal: ending at once")
+                logging.shutdown()
+                _exit_now()
+            asked.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, on_signal)
+        start = asyncio.create_task(self.start())
+        told = asyncio.create_task(asked.wait())
+        await asyncio.wait((start, told), return_when=asyncio.FIRST_COMPLETED)
+        if not start.done():  # told to end while models load
+            start.cancel()
+            await asyncio.wait((start,))
+            await self.drain()
+        elif await start:
+            await told
+            log.info("draining for at most %.0f s", self._settings.drain_timeout_s)
+            await self.drain()
+        else:
+            told.cancel()
+            await self.stop(0)
+            raise SystemExit(1)
+
+
+class GatewayApp(_Listening):
+    """A server whose models run in replicas elsewhere; a plan says which."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        finder: ReplicaFinder,
+        options: RemoteOptions,
+        clock: Clock = monotonic_ns,
+    ) -> None:
+        super().__init__(settings, clock)
+        self._controller: RemoteController = RemoteController(
+            self._table,
+            self._metrics,
+            clock,
+            self._loop,
+            finder=finder,
+            options=options,
+            drain_timeout_s=settings.drain_timeout_s,
+        )
+        self._complete = False
+
+    async def start(self) -> None:
+        """Listen, beside other gateways of this machine; probes are answered from now on."""
+        await self._listen(share_ports=True)
+        log.info("gateway on %s", self.addresses())
+
+    async def apply(self, plan: Plan) -> None:
+        """Serve what the plan says from now on; see ``RemoteController.apply``."""
+        await self._controller.apply(plan)
+        if plan.complete and not self._complete:
+            self._complete = True
+            self._tried_all()
 
 
 def _exit_now() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+import typer.core
 from pydantic import BaseModel, ValidationError
 
 from serve.config import AdminSettings, GrpcSettings, HttpSettings, ServerSettings
@@ -85,9 +86,25 @@ def _in_flags(error: ValidationError) -> str:
     return "; ".join(dict.fromkeys(problems))
 
 
+class _ServeCommand(typer.core.TyperCommand):
+    """``--ray`` with or without an address, which the parser cannot do by itself."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """``--ray`` before another flag, or at the end, is a cluster of one's own."""
+        following = [*args[1:], "-"]
+        return super().parse_args(
+            ctx,
+            [
+                f"{arg}=local" if arg == "--ray" and after.startswith("-") else arg
+                for arg, after in zip(args, following, strict=True)
+            ],
+        )
+
+
 @app.command(
+    cls=_ServeCommand,
     epilog="Example: penstock serve models --http-port 8000. Every flag is also an environment"
-    " variable: PENSTOCK_SERVE_HTTP_PORT=8000."
+    " variable: PENSTOCK_SERVE_HTTP_PORT=8000.",
 )
 def serve(
     repo: Repo,
@@ -123,6 +140,21 @@ def serve(
     ] = GRPC.max_concurrent_rpcs,
     tls_cert: Annotated[Path | None, _http("tls_cert")] = HTTP.tls_cert,
     tls_key: Annotated[Path | None, _http("tls_key")] = HTTP.tls_key,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            help="Run models in replicas on Ray: `local` starts a cluster on this machine, an"
+            " address joins one, `auto` the one that this machine is a node of.",
+            metavar="ADDRESS",
+            rich_help_panel="Ray",
+        ),
+    ] = None,
+    gateways: Annotated[
+        int,
+        typer.Option(
+            help="Processes that answer clients, with --ray.", min=1, rich_help_panel="Ray"
+        ),
+    ] = 1,
 ) -> None:
     """Serve a model repository until SIGTERM or SIGINT."""
 
@@ -166,7 +198,19 @@ def serve(
         log_format=log_format,
         access_log=access_log,
     )
-    _run_server(repo, settings)
+    if ray is None:
+        _run_server(repo, settings)
+    elif code := _run_on_ray(repo, settings, ray, gateways):
+        raise typer.Exit(code)
+
+
+def _run_on_ray(repo: Path, settings: ServerSettings, address: str, gateways: int) -> int:
+    from serve.app import GatewayApp
+    from serve.executors.ray.run import serve_on_ray
+    from serve.monitoring.logs import set_up_logs
+
+    set_up_logs(settings.log_level, settings.log_format)
+    return serve_on_ray(repo, settings, GatewayApp, address, gateways)
 
 
 def _run_server(repo: Path, settings: ServerSettings) -> None:

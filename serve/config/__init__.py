@@ -1,6 +1,7 @@
 """Settings, as frozen groups: those of a model (``model.yaml``) and those of the server (flags)."""
 
 from serve.config.model import (
+    Autoscaling,
     Batching,
     InputConfig,
     ModelConfig,
@@ -15,6 +16,7 @@ from serve.config.server import AdminSettings, GrpcSettings, HttpSettings, Serve
 
 __all__ = [
     "AdminSettings",
+    "Autoscaling",
     "Batching",
     "GrpcSettings",
     "HttpSettings",

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from serve.config.base import Settings
 
 __all__ = [
+    "Autoscaling",
     "Batching",
     "GraphOptimization",
     "InputConfig",
@@ -137,6 +138,73 @@ class Resources(Settings):
         description="How far ONNX Runtime rewrites a graph as it loads; default: as the version's"
         " manifest says, else all. A compiled graph needs none.",
     )
+    cpus: float | None = Field(
+        None,
+        ge=0,
+        le=1024,
+        description="On Ray, CPUs that a replica reserves. Default: 1 on a cluster that was"
+        " joined, none on one of the server's own.",
+    )
+    gpus: float | None = Field(
+        None,
+        ge=0,
+        le=64,
+        description="On Ray, GPUs that a replica reserves: a part of one, or whole ones. Default:"
+        " 1 where `device` is cuda, else none.",
+    )
+    accelerator_type: str | None = Field(
+        None,
+        min_length=1,
+        description="On Ray, the only kind of node for it, by its accelerator: H100, L4, ...",
+    )
+    memory_mb: int | None = Field(
+        None, ge=1, description="On Ray, memory that a replica reserves, in units of 10^6 bytes."
+    )
+    custom: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict,
+        description="On Ray, what else a replica reserves, as the nodes name it.",
+    )
+
+    @field_validator("gpus")
+    @classmethod
+    def _part_or_whole(cls, value: float | None) -> float | None:
+        if value is not None and value > 1 and value != int(value):
+            raise ValueError("gpus: above 1 should be a whole number")
+        return value
+
+
+class Autoscaling(Settings):
+    """How many replicas of the model there are on Ray. Owner: who pays for them."""
+
+    min_replicas: int = Field(
+        1, ge=1, le=4096, description="Fewest; the model is ready when there are so many."
+    )
+    max_replicas: int | None = Field(
+        None, ge=1, le=4096, description="Most; default: min_replicas, which is then their number."
+    )
+    target_utilisation: float = Field(
+        0.6,
+        gt=0,
+        le=1,
+        description="Share of the time in which a replica's slots should be in use.",
+    )
+    upscale_delay_s: float = Field(
+        5.0, ge=0, le=86_400, description="For so long more must be needed before more are started."
+    )
+    downscale_delay_s: float = Field(
+        120.0, ge=0, le=86_400, description="For so long fewer must do before any is ended."
+    )
+    look_back_s: float = Field(
+        10.0, gt=0, le=3600, description="Utilisation is the mean over this time."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Autoscaling:
+        if self.max_replicas is not None and self.max_replicas < self.min_replicas:
+            raise ValueError(
+                f"max_replicas: {self.max_replicas} is below min_replicas, {self.min_replicas}"
+            )
+        return self
 
 
 class Tokenizer(Settings):
@@ -233,6 +301,7 @@ class ModelConfig(Settings):
     slo: Slo = Field(default_factory=Slo, description=Slo.__doc__)
     versions: Versions = Field(default_factory=Versions, description=Versions.__doc__)
     resources: Resources = Field(default_factory=Resources, description=Resources.__doc__)
+    autoscaling: Autoscaling = Field(default_factory=Autoscaling, description=Autoscaling.__doc__)
     inputs: dict[str, InputConfig] = Field(default_factory=dict, description="By input name.")
     outputs: dict[str, OutputConfig] = Field(default_factory=dict, description="By output name.")
     tokenizer: Tokenizer | None = Field(None, description=Tokenizer.__doc__)

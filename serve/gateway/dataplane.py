@@ -120,7 +120,9 @@ class Gateway:
             endpoint = self._table.resolve(model_name, model_version)
         except Unavailable:
             return False
-        return not endpoint.live.batcher.stalled_ns(self._clock())
+        live = endpoint.live
+        # Without a slot no replica is there that could answer.
+        return live.executor.slots > 0 and not live.batcher.stalled_ns(self._clock())
 
     # questions
 

@@ -1,0 +1,108 @@
+"""Ray itself: a cluster of our own, which ends with us, or one that is there. Imports ray.
+
+Ray takes its settings from the environment, when it is imported: what is needed is set first.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["LOCAL", "Cluster", "connected"]
+
+log = logging.getLogger("penstock.ray")
+
+LOCAL = "local"
+"""The address that stands for a cluster of one's own."""
+OBJECT_STORE_BYTES = 100 * 10**6
+"""Ray's own store, through which only what Serve says to its replicas passes."""
+SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """``folder``: for the sockets of replicas, on every node; ``secret`` is for those on others."""
+
+    own: bool
+    folder: Path
+    secret: bytes = field(repr=False)
+
+    @property
+    def default_cpus(self) -> float:
+        """What a replica reserves that does not say: on one machine all share what there is."""
+        return 0.0 if self.own else 1.0
+
+    def nodes(self) -> Sequence[dict[str, float]]:
+        """All that each node has, in use or not."""
+        import ray
+
+        return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Cluster]:
+    """Start a cluster of our own (``LOCAL``), or join the one at ``address``, and leave it again.
+
+    Of a cluster of our own nothing is left afterwards, neither a process nor a file.
+
+    Raises:
+        ConnectionError: there is no cluster at ``address``, or it does not know our token.
+    """
+    if address == LOCAL:
+        with _own_cluster() as cluster:
+            yield cluster
+        return
+    ray = _ray()
+    ray.init(address=address, namespace="penstock", logging_level=logging.WARNING)
+    run = secrets.token_hex(6)
+    try:
+        folder = Path("/tmp") / f"penstock-{os.geteuid()}-{run}"  # noqa: S108 - of mode 0700
+        yield Cluster(False, folder, secrets.token_bytes(SECRET_BYTES))
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _own_cluster() -> Iterator[Cluster]:
+    environment = os.environ  # noqa: TID251 - Ray takes these from nowhere else
+    environment["RAY_AUTH_MODE"] = "token"
+    environment["RAY_AUTH_TOKEN"] = secrets.token_hex(SECRET_BYTES)
+    environment.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    environment.setdefault("RAY_DEDUP_LOGS", "0")  # lines of the access log may be alike
+    environment.setdefault("RAY_COLOR_PREFIX", "0")
+    environment.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    folder = Path(tempfile.mkdtemp(prefix="penstock-ray-", dir="/tmp"))
+    ray = _ray()
+    try:
+        ray.init(
+            address="local",
+            namespace="penstock",
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            logging_level=logging.WARNING,
+            _temp_dir=str(folder / "ray"),
+        )
+        try:
+            yield Cluster(True, folder / "sockets", b"")
+        finally:
+            ray.shutdown()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            "--ray needs Ray: install the extra with `pip install 'penstock[cpu,ray]'`"
+        ) from error
+    return ray

@@ -1,0 +1,112 @@
+"""A replica of a model version: it loads it as in one process, and runs batches off a socket.
+
+Runs in a worker process of Ray. Serve looks after it through the methods below, and no batch
+goes through Serve.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from serve.backends.base import BackendSource
+from serve.clock import monotonic_ns
+from serve.config import ServerSettings
+from serve.errors import PenstockError
+from serve.executors.loader import prepare
+from serve.executors.ray.failure import ReplicaNotStartedError
+from serve.executors.remote import local_socket
+from serve.executors.remote.engine import Engine
+from serve.executors.remote.engine_options import EngineOptions
+from serve.monitoring.logs import set_up_logs
+
+__all__ = ["EngineReplica", "EngineSpec"]
+
+log = logging.getLogger("penstock.engine")
+
+HEALTH_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """What a replica serves, and where it may listen.
+
+    ``folder`` is for Unix sockets, the same on every node, inside one that is the server's own;
+    ``secret``: of gateways on other nodes, b"" where there are none.
+    """
+
+    source: BackendSource
+    settings: ServerSettings
+    folder: Path
+    secret: bytes = field(repr=False)
+
+
+class EngineReplica:
+    """What Serve makes of an ``EngineSpec`` in each worker process of an application."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        import ray  # in a worker of Ray it is there
+        from ray import serve
+
+        set_up_logs(spec.settings.log_level, spec.settings.log_format)
+        self._drain_timeout_s = spec.settings.drain_timeout_s
+        self._name = serve.get_replica_context().replica_id.unique_id
+        self._node = ray.get_runtime_context().get_node_id()
+        self._folder = spec.folder
+        self._socket = spec.folder / f"{self._name}.sock"
+        host = ray.util.get_node_ip_address() if spec.secret else None
+        self._host = host or ""
+        options = EngineOptions(socket=self._socket, host=host, secret=spec.secret or None)
+        try:
+            self._engine = Engine(
+                prepare(spec.source, monotonic_ns), options, replica=self._name, clock=monotonic_ns
+            )
+        except PenstockError as error:
+            raise ReplicaNotStartedError(str(error)) from None
+        self._engine.start()
+        self._busy_ns = 0
+        self._asked_ns = monotonic_ns()
+
+    def record_replica_metadata(self) -> dict[str, Any]:
+        """Where gateways find this replica: Serve hands it to them."""
+        return {
+            "replica": self._name,
+            "node": self._node,
+            "socket": str(self._socket),
+            "host": self._host,
+            "port": self._engine.port,
+        }
+
+    def check_health(self) -> None:
+        """Raises if the engine's thread does not answer, or a batch hangs: Serve replaces it."""
+        self._engine.health(HEALTH_S)
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Since the last call, for ``scaling``: the share of the slots in use, and batches queued
+        for each."""
+        statistics, now_ns = self._engine.statistics(), monotonic_ns()
+        took_ns = max(1, now_ns - self._asked_ns) * statistics.slots
+        busy_ns = statistics.busy_ns - self._busy_ns
+        self._busy_ns, self._asked_ns = statistics.busy_ns, now_ns
+        return {
+            "utilisation": min(1.0, max(0.0, busy_ns / took_ns)),
+            "queued": float(statistics.queued) / statistics.slots,
+        }
+
+    async def __del__(self) -> None:
+        """Answer what was taken, wait for the gateways to hang up, and leave no file."""
+        engine = getattr(self, "_engine", None)
+        if engine is None:
+            return
+        del self._engine
+        if not await asyncio.to_thread(engine.drain, self._drain_timeout_s):
+            log.warning("gateways had not hung up after %g s", self._drain_timeout_s)
+        await asyncio.to_thread(engine.close)
+        with contextlib.suppress(OSError):
+            local_socket.remove_stale(self._folder)
+            self._folder.rmdir()  # of the last one
+            self._folder.parent.rmdir()

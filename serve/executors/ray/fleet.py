@@ -1,0 +1,255 @@
+"""Serve's applications, kept as a repository asks for. Imports ray.
+
+Every version is an application of its own, whose name says what it is made of: other settings or
+other files make another one. It starts beside the one before, gateways turn to it when enough of
+its replicas are ready, and then the one before is deleted. So a version that does not start
+replaces nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ray import serve
+
+from serve.backends.base import BackendSource
+from serve.clock import NS_PER_S, Clock
+from serve.config import ServerSettings
+from serve.errors import PenstockError
+from serve.executors.loader import source_of
+from serve.executors.ray.cluster import Cluster
+from serve.executors.ray.deployments import (
+    application_name,
+    engines,
+    gateways,
+)
+from serve.executors.ray.engine_replica import EngineSpec
+from serve.executors.ray.gateway_replica import GatewaySpec, MakeServer
+from serve.executors.ray.placement import actor_options, unmet
+from serve.executors.ray.plan import Plan, Served, settings_text
+from serve.executors.ray.router import ENGINE
+from serve.executors.ray.status import Progress, Seen, state_of
+from serve.repository.entry import Repository
+from serve.repository.manifest import read_manifest, settings_of
+
+__all__ = ["Fleet"]
+
+log = logging.getLogger("penstock.ray")
+
+Key = tuple[str, int]
+LOADING = Progress("LOADING")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A version, its application, and how far that is."""
+
+    source: BackendSource
+    application: str
+    began_ns: int
+    progress: Progress = LOADING
+
+
+class Fleet:
+    """Deploys, looks, tells gateways, deletes. Methods block on Serve's controller."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: ServerSettings,
+        make: MakeServer,
+        clock: Clock,
+        *,
+        gateway_count: int,
+    ) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._clock = clock
+        self._gateway_count = gateway_count
+        self._gateway_spec = GatewaySpec(make, settings, cluster.secret)
+        self._gateways = f"{settings.name}:gateways"
+        self._wanted: dict[Key, _Wanted] = {}
+        self._serving: dict[Key, _Wanted] = {}
+        self._broken: tuple[Served, ...] = ()
+        self._told: Plan | None = None
+        self._deployed: set[str] = set()
+        self._tried = False
+
+    @property
+    def failures(self) -> int:
+        """Versions, and models of which no version is known, that are not served."""
+        return sum(served.state == "UNAVAILABLE" for served in self._plan().versions)
+
+    def clear(self) -> None:
+        """Delete what a server of the same name has left in the cluster."""
+        prefix = f"{self._settings.name}:"
+        for name in list(serve.status().applications):
+            if name.startswith(prefix):
+                log.warning("deleting %s, of an earlier server of this name", name)
+                serve.delete(name)
+
+    def want(self, repository: Repository) -> None:
+        """Have the repository's versions served from now on; see ``look`` for how far it is."""
+        broken = [
+            Served(b.name, 0, "UNAVAILABLE", str(b.error)) for b in repository.broken.values()
+        ]
+        for model in repository.unbuilt.values():
+            log.info("model '%s' is not served: %s", model.name, model.error)
+        wanted: dict[Key, _Wanted] = {}
+        for entry in repository.models.values():
+            for warning in entry.warnings:
+                log.warning("%s", warning)
+            for number, error in entry.broken_versions.items():
+                broken.append(Served(entry.name, number, "UNAVAILABLE", str(error)))
+            for version in entry.versions:
+                key = (entry.name, version.number)
+                try:
+                    source = _with_manifest(source_of(entry, version))
+                except PenstockError as error:
+                    broken.append(Served(*key, "UNAVAILABLE", str(error)))
+                    continue
+                name = application_name(self._settings.name, source)
+                known = self._wanted.get(key)
+                wanted[key] = (
+                    known
+                    if known is not None and known.application == name
+                    else _Wanted(source, name, self._clock())
+                )
+        for served in broken:
+            where = f"model '{served.name}'" + (f" version {served.version}" * bool(served.version))
+            log.error("%s is not served: %s", where, served.reason)
+        self._broken = tuple(broken)
+        self._wanted = wanted
+        targets = [
+            engines(w.application, self._spec(w), self._cluster.default_cpus)
+            for w in wanted.values()
+            if w.application not in self._deployed
+        ]
+        self._deployed |= {w.application for w in wanted.values()}
+        self._tell(targets)
+
+    def look(self) -> bool:
+        """See how far the applications are, and tell the gateways; whether all is settled."""
+        applications = serve.status().applications
+        for key, wanted in list(self._wanted.items()):
+            before = wanted.progress
+            if before.state == "READY" or before.final:
+                continue
+            progress = self._seen(wanted, applications.get(wanted.application))
+            self._wanted[key] = replace(wanted, progress=progress)
+            if progress.state == "READY":
+                self._serving[key] = self._wanted[key]
+            elif progress != before and progress.state == "UNAVAILABLE":
+                log.error("model '%s' version %d is not served: %s", *key, progress.reason)
+        for key in self._serving.keys() - self._wanted.keys():
+            if key not in self._kept():
+                del self._serving[key]
+        waiting = any(w.progress.state == "LOADING" for w in self._wanted.values())
+        self._tried = self._tried or not waiting
+        self._tell(())
+        gateway = applications.get(self._gateways)
+        told = gateway is not None and gateway.status == "RUNNING"
+        if told and self._told == self._plan():
+            self._delete_unused()
+        return told and not waiting
+
+    def replicas(self) -> dict[str, int]:
+        """Ready replicas by model and version, for people."""
+        applications = serve.status().applications
+        counts = {}
+        for (name, version), serving in self._serving.items():
+            seen = applications.get(serving.application)
+            if seen is not None and ENGINE in seen.deployments:
+                states = seen.deployments[ENGINE].replica_states
+                counts[f"{name}/{version}"] = states.get("RUNNING", 0)
+        return counts
+
+    def stop(self) -> None:
+        """End the gateways, which answer what they accepted; then the replicas; then Serve."""
+        if self._gateways in serve.status().applications:
+            serve.delete(self._gateways)
+        for application in self._deployed:
+            serve.delete(application, _blocking=False)
+        self._deployed.clear()
+
+    # inside
+
+    def _spec(self, wanted: _Wanted) -> EngineSpec:
+        # A folder for each application: who listens looks through its folder for dead sockets.
+        folder = self._cluster.folder / wanted.application.rpartition(":")[2]
+        return EngineSpec(wanted.source, self._settings, folder, self._cluster.secret)
+
+    def _seen(self, wanted: _Wanted, application: Any) -> Progress:
+        config = wanted.source.config
+        deployment = None if application is None else application.deployments.get(ENGINE)
+        options = actor_options(config.resources, self._cluster.default_cpus)
+        return state_of(
+            Seen(
+                status="" if application is None else str(application.status.value),
+                message="" if deployment is None else deployment.message,
+                replicas={} if deployment is None else deployment.replica_states,
+                needed=config.autoscaling.min_replicas,
+                unmet=unmet(options, self._cluster.nodes()),
+                waited_s=(self._clock() - wanted.began_ns) / NS_PER_S,
+                load_timeout_s=self._settings.load_timeout_s,
+            )
+        )
+
+    def _plan(self) -> Plan:
+        """What gateways should serve: of each version what is ready, the one before until then."""
+        versions = []
+        for key, wanted in self._wanted.items():
+            shown = self._serving.get(key, wanted)
+            versions.append(
+                Served(
+                    *key,
+                    shown.progress.state,
+                    shown.progress.reason,
+                    shown.application,
+                    settings_text(shown.source.config),
+                )
+            )
+        for key in self._kept():
+            serving = self._serving[key]
+            text = settings_text(serving.source.config)
+            versions.append(Served(*key, "READY", "", serving.application, text))
+        return Plan((*versions, *self._broken), self._tried)
+
+    def _kept(self) -> list[Key]:
+        """Versions that go, and are served until all those of the model that come are ready."""
+        coming = {name for (name, _), w in self._wanted.items() if w.progress.state != "READY"}
+        coming |= {served.name for served in self._broken}
+        return [key for key in self._serving if key not in self._wanted and key[0] in coming]
+
+    def _tell(self, targets: Iterable[Any]) -> None:
+        """Deploy what is new, and let gateways know if their plan is another."""
+        plan, new = self._plan(), list(targets)
+        if plan != self._told:
+            new.append(gateways(self._gateways, self._gateway_spec, plan, self._gateway_count))
+            self._told = plan
+        if new:
+            serve.run_many(
+                new,
+                wait_for_ingress_deployment_creation=False,
+                wait_for_applications_running=False,
+            )
+
+    def _delete_unused(self) -> None:
+        """Delete applications that no gateway uses any more, and those that will never run."""
+        used = {w.application for w in self._wanted.values() if not w.progress.final}
+        used |= {serving.application for serving in self._serving.values()}
+        for application in self._deployed - used:
+            log.info("deleting %s", application)
+            serve.delete(application, _blocking=False)
+            self._deployed.discard(application)
+
+
+def _with_manifest(source: BackendSource) -> BackendSource:
+    """A source with the settings that its manifest adds, as gateways need them."""
+    manifest = read_manifest(source.artefact.parent)
+    if manifest is None:
+        return source
+    return replace(source, config=settings_of(source.config, manifest))
