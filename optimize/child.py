@@ -106,6 +106,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _failure(name: str, work: Path, code: int, memory_mb: int) -> OptimizeError:
+    if code == errno.ENOSPC:
+        return _disk_full(name, work.parent)
     error = work / "error.json"
     log = (work / "log.txt").read_text(errors="replace")
     if error.exists():
@@ -113,8 +115,6 @@ def _failure(name: str, work: Path, code: int, memory_mb: int) -> OptimizeError:
         text = found["problem"]
         if any(sign in text for sign in OUT_OF_MEMORY):
             return _out_of_memory(name, memory_mb)
-        if found.get("errno") == errno.ENOSPC or "No space left" in text:
-            return _disk_full(name, work.parent)
         return OptimizeError(
             step=found["step"] or name,
             problem=text,
