@@ -92,7 +92,7 @@ class Replica:
         self._rests = 0
         self._seen_bytes = 0
         self._unsent_bytes = 0
-        self._asked_ns = 0
+        self._silent_looks = 0
         self._keeping = asyncio.get_running_loop().create_task(self._keep_connected())
 
     @property
@@ -147,12 +147,13 @@ class Replica:
         if connection is None or connection.transport is None:
             return
         unsent = connection.transport.get_write_buffer_size()
-        if connection.bytes_received != self._seen_bytes or unsent < self._unsent_bytes:
-            self._asked_ns = 0
+        moved = connection.bytes_received != self._seen_bytes or unsent < self._unsent_bytes
         self._seen_bytes, self._unsent_bytes = connection.bytes_received, unsent
+        # Looks are counted, not seconds: if this process stood still, the replica did not.
+        self._silent_looks = 0 if moved else self._silent_looks + 1
         overdue = [now_ns - f.sent_ns for f in self.flights.values() if f.withdrawn]
         problem = hung(
-            unanswered_ns=now_ns - self._asked_ns if self._asked_ns else 0,
+            unanswered_ns=int(self._silent_looks * self._options.ping_s * NS_PER_S),
             silent_ns=int(self._options.silent_s * NS_PER_S),
             stalled_ns=connection.stalled_ns,
             overdue_ns=max(overdue, default=0),
@@ -160,9 +161,7 @@ class Replica:
         )
         if problem:
             connection.abort(problem)
-            return
-        if not self._asked_ns:
-            self._asked_ns = now_ns
+        else:
             connection.ping()
 
     # Owner
@@ -267,7 +266,7 @@ class Replica:
             return False
         self.slots = description.slots
         self.capacity = description.slots + description.queue
-        self._seen_bytes = self._unsent_bytes = self._asked_ns = self._rests = 0
+        self._seen_bytes = self._unsent_bytes = self._silent_looks = self._rests = 0
         self.problem = ""
         log.info("replica %s at %s is ready", self.name, self.endpoint)
         self._set(State.READY)
