@@ -35,7 +35,7 @@ class EngineOptions:
     handshake_timeout_s: float = 5.0
     stall_s: float = 10.0
     shared_bytes: int = 256 << 20
-    shared_from_bytes: int = 1 << 20
+    shared_from_bytes: int = 256 << 10
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

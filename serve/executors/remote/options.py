@@ -52,7 +52,7 @@ class RemoteOptions:
     tls_name: str = ""
     tries: int = 3
     shared_bytes: int = 256 << 20
-    shared_from_bytes: int = 1 << 20
+    shared_from_bytes: int = 256 << 10
     limits: Limits = field(default_factory=Limits)
     handshake_timeout_s: float = 5.0
     ping_s: float = 1.0

@@ -3,7 +3,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from serve.clock import NS_PER_MS
-from serve.monitoring.metrics import ServerMetrics
+from serve.monitoring.metrics import ReplicaMetrics, ServerMetrics
 from serve.monitoring.prometheus import exposition
 
 
@@ -41,3 +41,20 @@ def test_exposition_has_counts_states_gauges_and_the_process() -> None:
     assert samples["penstock_model_state", ready] == 1
     assert samples["penstock_x", ()] == 7
     assert samples["process_cpu_seconds_total", ()] > 0
+
+
+def test_exposition_has_replicas_where_there_are_any() -> None:
+    metrics = ServerMetrics()
+    replicas = metrics.version("m", "1").replicas = ReplicaMetrics(states={"ready": 2}, slots=4)
+    replicas.transport.observe(NS_PER_MS)
+    replicas.retries["lost"] += 3
+    replicas.given_up += 1
+    metrics.version("local", "1")
+    samples = scrape(metrics)
+    version = (("model", "m"), ("version", "1"))
+    assert samples["penstock_replicas", (version[0], ("state", "ready"), version[1])] == 2
+    assert samples["penstock_replica_slots", version] == 4
+    lost = (version[0], ("reason", "lost"), version[1])
+    assert samples["penstock_batch_retries_total", lost] == 3
+    assert samples["penstock_batches_given_up_total", version] == 1
+    assert samples["penstock_batch_transport_seconds_sum", version] == 0.001

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from serve.clock import NS_PER_MS, NS_PER_S, FakeClock
-from serve.errors import BackendError, DeadlineExceeded, InternalError, NotReady, Overloaded
+from serve.errors import (
+    BackendError,
+    DeadlineExceeded,
+    InternalError,
+    NotReady,
+    Overloaded,
+    Unavailable,
+)
 from serve.monitoring.metrics import VersionMetrics
 from serve.scheduling.batcher import Batcher
 from serve.scheduling.cost import CostModel
@@ -275,3 +282,78 @@ async def test_answerer_that_raises_costs_its_own_run_only(caplog: Any) -> None:
     assert isinstance(broken.sink.exception(), InternalError)
     assert (await good.sink)[0].item() == 4
     assert "unexpected error in 1 answers" in caplog.text
+
+
+async def test_batch_that_no_executor_can_run_is_not_halved() -> None:
+    bench = Bench()
+    entries = [bench.submit(value) for value in (1, 2, 3)]
+    await turn()
+    bench.executor.fail(error=Unavailable("three replicas were lost"))
+    for entry in entries:
+        with pytest.raises(Unavailable, match="three replicas"):
+            await entry.sink
+    assert bench.batcher.idle
+
+
+async def test_requests_wait_while_there_is_no_slot_and_go_when_there_is_room() -> None:
+    bench = Bench(ManualExecutor(slots=0))
+    entries = [bench.submit(value) for value in (1, 2)]
+    await turn()
+    assert bench.sizes == []
+    bench.executor.slots = 1
+    bench.executor.room()
+    assert bench.sizes == [2]
+    bench.executor.finish()
+    assert [(await entry.sink)[0].item() for entry in entries] == [2, 4]
+
+
+async def test_slots_may_vanish_under_a_batch() -> None:
+    bench = Bench(ManualExecutor(slots=1))
+    first = bench.submit()
+    await turn()
+    bench.executor.slots = 0
+    second = bench.submit(5)
+    await turn()
+    bench.executor.finish()
+    await first.sink
+    assert bench.sizes == []
+    bench.executor.slots = 1
+    bench.executor.room()
+    bench.executor.finish()
+    assert (await second.sink)[0].item() == 10
+
+
+async def test_eager_executor_takes_a_batch_that_is_not_full_ahead() -> None:
+    executor = ManualExecutor(slots=1, prefetch=1)
+    executor.eager = True
+    bench = Bench(executor)
+    for _ in range(3):
+        bench.submit()
+        await turn()
+    assert bench.sizes == [1, 1]
+
+
+async def test_batch_is_withdrawn_when_nobody_waits_for_it_any_more() -> None:
+    bench = Bench()
+    due = [bench.submit(deadline_ns=deadline * NS_PER_MS) for deadline in (5, 9)]
+    await turn()
+    (_, done) = bench.executor.batches[0]
+    bench.clock.advance_ms(6)
+    bench.batcher.sweep()
+    assert bench.executor.withdrawn == []
+    bench.clock.advance_ms(6)
+    bench.batcher.sweep()
+    assert bench.executor.withdrawn == [done]
+    for entry in due:
+        with pytest.raises(DeadlineExceeded):
+            await entry.sink
+    bench.batcher.close()
+
+
+async def test_executor_that_runs_elsewhere_looks_after_stalls_itself() -> None:
+    bench = Bench(ManualExecutor(elsewhere=True))
+    bench.submit()
+    await turn()
+    bench.clock.advance_ms(60_000)
+    bench.submit()
+    bench.batcher.close()

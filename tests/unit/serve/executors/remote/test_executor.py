@@ -357,8 +357,7 @@ async def test_replica_that_says_it_hangs_is_given_up(tmp_path: Path) -> None:
                 lambda: "running one batch" in gateway.executor.replicas()[0].problem
             )
             with pytest.raises(Unavailable, match="a batch has been running"):
-                engine_health = first.health
-                engine_health()
+                first.health()
             slow.gate.set()
             await gateway.until(lambda: gateway.state("a") is State.READY)
             first.health()
@@ -425,11 +424,23 @@ async def test_batch_beyond_the_limit_is_not_sent(tmp_path: Path) -> None:
             assert isinstance(outcome.error, TooLarge)
 
 
-async def test_answers_beyond_the_limit_are_an_error_not_the_end(tmp_path: Path) -> None:
-    with an_engine(tmp_path, Model(), limits=Limits(max_payload=1024)) as engine:
-        async with a_gateway(engine, limits=Limits(max_payload=1024)) as gateway:
+async def test_gateway_that_reads_no_answers_is_not_read_either(tmp_path: Path) -> None:
+    with an_engine(tmp_path, Model(), shared_bytes=0, queue=30) as engine:
+        async with a_gateway(engine, shared_bytes=0, ping_s=60) as gateway:
             await gateway.executor.described()
-            assert (await gateway.run(a_batch(columns=100))).outputs is not None
+            replica = gateway.executor._order[0]
+            assert replica.connection is not None
+            transport = replica.connection.transport
+            assert transport is not None
+            transport.pause_reading()
+            batches = [gateway.submit(a_batch(value, columns=500_000)) for value in range(20)]
+            (connection,) = engine._running_state().connections
+            await gateway.until(lambda: not connection.writable)
+            assert engine.statistics().batches < 20
+            transport.resume_reading()
+            async with asyncio.timeout(PATIENCE_S):
+                outcomes = await asyncio.gather(*batches)
+            assert [o.outputs[0][0, 0] for o in outcomes if o.outputs] == list(range(0, 40, 2))
 
 
 async def test_what_cannot_be_sent_is_an_error() -> None:
