@@ -93,6 +93,7 @@ def _manifest(folder: Path, number: int, chosen: Chosen, staging: Path, limits: 
     trial = chosen.trial
     signature = json.loads((chosen.reference / "signature.json").read_text())
     outputs = json.loads((chosen.samples / "outputs.json").read_text())
+    moved = json.loads((chosen.samples / "golden.json").read_text())["moved"]
     lossy = trial.candidate.lossy
     files = sorted(path for path in staging.rglob("*") if path.is_file())
     return Manifest.model_validate(
@@ -118,6 +119,8 @@ def _manifest(folder: Path, number: int, chosen: Chosen, staging: Path, limits: 
             "golden": {
                 "path": "golden.npz",
                 "atol": max(limits.atol, GOLDEN_LOSSY_ATOL if lossy else 0),
+                # Twice what was seen, for batches that were not tried.
+                "batch_atol": 2 * moved if lossy else 0,
                 "rtol": limits.rtol,
             },
             "profiles": [_profile(trial, chosen.hardware)],

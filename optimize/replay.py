@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from optimize.artefact import served_file
 from optimize.errors import OptimizeError
 from optimize.session import ServedModel
+from optimize.verify.compare import row_errors
 from serve.errors import PenstockError
 from serve.repository.golden import difference, read_golden
 from serve.repository.manifest import check_files, read_manifest
+from serve.tensors import Array
 
-__all__ = ["replay_package"]
+__all__ = ["moved_by_neighbours", "replay_package"]
 
 
 def replay_package(folder: Path) -> None:
@@ -30,13 +35,28 @@ def replay_package(folder: Path) -> None:
         path = served_file(folder)
         assert path is not None
         with ServedModel(path, threads, level, manifest.tokenizer) as model:
-            got = model.answer(inputs)
+            rows = len(next(iter(inputs.values())))
+            got = model.answer(inputs, batch_rows=rows)
+            first = model.answer({name: array[:1] for name, array in inputs.items()})
     except PenstockError as error:
         raise _wrong(str(error)) from error
     for name, wanted in outputs.items():
-        text = difference(got[name], wanted, manifest.golden.atol, manifest.golden.rtol)
+        golden = manifest.golden
+        # As the server will ask them: all together, and the first alone.
+        text = difference(got[name], wanted, golden.allowed(True), golden.rtol)
+        text = text or difference(first[name], wanted[:1], golden.allowed(False), golden.rtol)
         if text:
             raise _wrong(f"output {name!r} {text}")
+
+
+def moved_by_neighbours(alone: Mapping[str, Array], together: Mapping[str, Array]) -> float:
+    """The largest difference between answers to rows one by one and in one batch."""
+    moved = 0.0
+    for name, array in together.items():
+        if array.dtype.kind == "f":
+            error = row_errors(alone[name], array)
+            moved = max(moved, float(np.max(error[np.isfinite(error)], initial=0.0)))
+    return moved
 
 
 def _wrong(problem: str) -> OptimizeError:

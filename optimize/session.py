@@ -11,7 +11,7 @@ import numpy as np
 from optimize.sidecar import tokenizer_of
 from serve.backends.base import BackendSource
 from serve.backends.output_check import check_outputs
-from serve.backends.registry import backend_for_artefact, create_backend
+from serve.backends.registry import create_backend
 from serve.backends.text import taking_text
 from serve.config import ModelConfig, Resources, Tokenizer
 from serve.config.model import GraphOptimization
@@ -45,7 +45,7 @@ class ServedModel:
             device=_device, intra_op_threads=threads, graph_optimization=graph_level
         )
         tokenizer = tokenizer or tokenizer_of(path.parent)
-        kind = backend_for_artefact(path)
+        kind = "torch" if path.suffix == ".pt2" else "onnxruntime"
         config = ModelConfig(backend=kind, resources=resources, tokenizer=tokenizer)
         self._backend = taking_text(create_backend(kind), config)
         # A step of this run, or a version whose checksums were just compared, is its own voucher.

@@ -231,6 +231,7 @@ def profile(task: dict[str, Any], output: Path) -> None:
 def package(task: dict[str, Any], output: Path) -> None:
     """Golden samples and reference statistics of the chosen candidate."""
     from optimize.drift import reference_statistics
+    from optimize.replay import moved_by_neighbours
     from optimize.session import ServedModel
 
     inputs, _ = read_golden(Path(task["reference"]) / EVALUATION)
@@ -241,6 +242,7 @@ def package(task: dict[str, Any], output: Path) -> None:
         answers = model.answer(inputs)
         samples = _samples(inputs, edges)
         golden = model.answer(samples, batch_rows=len(next(iter(samples.values()))))
+        moved = moved_by_neighbours(model.answer(samples, batch_rows=1), golden)
         outputs = [
             {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
             for spec in model.signature.outputs
@@ -253,6 +255,7 @@ def package(task: dict[str, Any], output: Path) -> None:
     statistics = reference_statistics(specs, inputs, answers)
     (output / "drift.json").write_text(json.dumps(statistics, indent=1))
     (output / "outputs.json").write_text(json.dumps(outputs))
+    (output / "golden.json").write_text(json.dumps({"moved": moved}))
 
 
 def replay(task: dict[str, Any], output: Path) -> None:

@@ -13,9 +13,10 @@ from optimize.errors import OptimizeError
 from optimize.gates import Gate
 from optimize.session import ServedModel
 from optimize.settings import Gates
+from optimize.verify.beside import spoils_neighbours
 from optimize.verify.bootstrap import metric_drop
 from optimize.verify.compare import compare, row_errors
-from optimize.verify.invariance import invariance_gates
+from optimize.verify.invariance import SCALE_SPREAD, invariance_gates, spread
 from optimize.verify.metrics import Score, prepare
 from optimize.verify.scale import scale_gate
 from serve.config.model import GraphOptimization
@@ -164,6 +165,11 @@ def _edges(model: ServedModel, lossy: bool, question: Question, limits: Gates) -
                 detail = f"{label}: the original answers, the candidate fails: {str(error)[:200]}"
                 return Gate("edge rows", "fail", detail=detail)
         return Gate("edge rows", "fail", detail="they fail together, and not one by one")
+    spoils = spoils_neighbours(
+        model, question.inputs, question.edges, labels, _by_neighbours(lossy, question, limits)
+    )
+    if spoils:
+        return Gate("edge rows", "fail", detail=f"{spoils}; refuse it by inputs.<name>.range")
     if lossy:
         found = _finite(got, wanted)
         return Gate("edge rows", found.verdict, found.limit, found.value, detail=found.detail)
@@ -192,6 +198,17 @@ def _edges(model: ServedModel, lossy: bool, question: Question, limits: Gates) -
     named = "; ".join(dict.fromkeys(label for _, label in bad[:5]))
     detail = f"{len(bad)} of {len(labels)} differ, by up to {bad[0][0]:.3g}: {named}"
     return Gate("edge rows", "fail", 0, len(bad), detail=detail)
+
+
+def _by_neighbours(lossy: bool, question: Question, limits: Gates) -> dict[str, float]:
+    """How far the rows beside it may move an answer, of each floating-point output."""
+    allowed = {}
+    for name, array in question.answers.items():
+        if array.dtype.kind == "f":
+            usual = limits.atol + limits.rtol * float(np.nanmax(np.abs(array), initial=0.0))
+            wide = SCALE_SPREAD * spread(array) if lossy else 0.0
+            allowed[name] = max(usual, wide) if limits.batch_atol is None else limits.batch_atol
+    return allowed
 
 
 def _metric(

@@ -23,7 +23,7 @@ from optimize.verify.compare import row_errors
 from optimize.verify.frozen import freeze_scales, takes_scales_from_batch
 from serve.tensors import Array
 
-__all__ = ["Invariance", "batch_invariance", "invariance_gates"]
+__all__ = ["SCALE_SPREAD", "Invariance", "batch_invariance", "invariance_gates", "spread"]
 
 SIZES = (*range(2, 18), 31, 32, 33, 64)
 """Every small size, because faults of one size are known, and those around powers of two."""
@@ -69,7 +69,7 @@ def invariance_gates(
         return [_gate("batch invariance", found, allowed, flips=unrounded is not None)]
     with ServedModel(unrounded) as exact:
         wanted = exact.answer(sample)
-    widest = {name: SCALE_SPREAD * _spread(wanted[name]) for name in found.largest}
+    widest = {name: SCALE_SPREAD * spread(wanted[name]) for name in found.largest}
     noise = {
         name: min(_largest_error(found.alone[name], wanted[name]), widest[name])
         for name in found.largest
@@ -142,6 +142,6 @@ def _largest_error(got: Array, wanted: Array) -> float:
     return float(np.max(error[np.isfinite(error)], initial=0.0))
 
 
-def _spread(array: Array) -> float:
+def spread(array: Array) -> float:
     """The distance between the 1st and the 99th percentile."""
     return float(np.ptp(np.nanpercentile(array.astype(np.float64), (1, 99))))

@@ -91,11 +91,20 @@ class Session(_Part):
 
 
 class Golden(_Part):
-    """Samples with their answers, and how far an answer may be from them."""
+    """Samples with their answers, and how far an answer may be from them.
+
+    They were asked as one batch. In another one a row may be ``batch_atol`` further away: dynamic
+    quantisation takes its scales from the batch.
+    """
 
     path: str
     atol: float = Field(ge=0)
     rtol: float = Field(ge=0)
+    batch_atol: float = Field(0.0, ge=0)
+
+    def allowed(self, all_rows: bool) -> float:
+        """The absolute tolerance, of the batch of all samples or of another."""
+        return self.atol if all_rows else self.atol + self.batch_atol
 
 
 class ProfileRow(_Part):

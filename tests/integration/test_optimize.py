@@ -144,6 +144,26 @@ def test_document_example_goes_from_file_to_served(
     assert optimise(tmp_path, Progress(io.StringIO())).unchanged
 
 
+def test_int8_that_its_neighbours_move_is_served_as_it_was_packaged(tmp_path: Path) -> None:
+    onnx_models.mlp(tmp_path / "network.onnx", features=8, hidden=256)
+    rows = RNG.normal(0, 1, (300, 8)).astype(np.float32)
+    rows[1] *= 40  # beside which the others have a few steps only
+    np.savez(tmp_path / "test.npz", x=rows, y=RNG.integers(0, 2, 300))
+    settings = example("network")
+    gates = {"batch_atol": 1, "max_metric_drop": 1, "lossy_speedup": 1}
+    settings["optimize"] |= {"steps": ["quantize-dynamic"], "gates": gates}
+    settings["inputs"] = {"x": {"range": [-200, 200], "default": 0}}
+    settle(tmp_path, settings)
+    outcome = optimise(tmp_path, Progress(io.StringIO()))
+    assert outcome.exit_code == 0, outcome.report["candidates"]
+    manifest = json.loads((tmp_path / "1" / "manifest.json").read_text())
+    assert manifest["golden"]["batch_atol"] > manifest["golden"]["atol"]
+    entry = scan_model(tmp_path)
+    (version,) = entry.versions
+    source = BackendSource("network", 1, tmp_path, version.artefact, entry.config)
+    prepare(source, monotonic_ns).backend.close()
+
+
 def test_optimise_adds_nothing_when_no_candidate_passes(tmp_path: Path) -> None:
     network(tmp_path)
     settings = example("network")

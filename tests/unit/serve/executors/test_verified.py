@@ -13,10 +13,11 @@ from serve.clock import monotonic_ns
 from serve.config import ModelConfig
 from serve.errors import RepositoryError
 from serve.executors.loader import prepare
-from serve.repository.golden import write_golden
+from serve.executors.verified import replay_golden
+from serve.repository.golden import read_golden, write_golden
 from serve.repository.hardware import hardware_key
-from serve.repository.manifest import file_sha256
-from serve.tensors import Batch
+from serve.repository.manifest import file_sha256, read_manifest
+from serve.tensors import Array, Batch
 from tests.support import onnx_models
 
 
@@ -73,3 +74,26 @@ def test_prepare_refuses_a_graph_that_was_changed(tmp_path: Path) -> None:
     source.artefact.write_bytes(content)
     with pytest.raises(RepositoryError, match=r"files\.1\.sha256: the contents of model.onnx"):
         prepare(source, monotonic_ns)
+
+
+class MovesAlone:
+    """A backend of which a row alone is 0.01 away from what it is among others."""
+
+    def __init__(self, answers: Array) -> None:
+        self._answers = answers
+
+    def run(self, batch: Batch) -> list[Array]:
+        return [self._answers[: batch.rows] + np.float32(0.01 if batch.rows == 1 else 0)]
+
+
+def test_replay_allows_a_row_alone_what_its_neighbours_may_move_it(tmp_path: Path) -> None:
+    source = package(tmp_path, "elsewhere")
+    signature = prepare(source, monotonic_ns).signature
+    manifest = read_manifest(tmp_path / "1")
+    assert manifest is not None and manifest.golden is not None
+    _, outputs = read_golden(tmp_path / "1" / "golden.npz")
+    backend: Any = MovesAlone(outputs["probability"])
+    with pytest.raises(RepositoryError, match=r"differs by up to 0\.01"):
+        replay_golden(source, backend, signature, manifest, 128)
+    golden = manifest.golden.model_copy(update={"batch_atol": 0.02})
+    replay_golden(source, backend, signature, manifest.model_copy(update={"golden": golden}), 128)
