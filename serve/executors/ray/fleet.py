@@ -149,10 +149,11 @@ class Fleet:
                 del self._serving[key]
         waiting = any(w.progress.state == "LOADING" for w in self._wanted.values())
         self._tried = self._tried or not waiting
-        self._tell(())
+        if self._tell(()):
+            return False  # what Serve said of the gateways was before
         gateway = applications.get(self._gateways)
         told = gateway is not None and gateway.status == "RUNNING"
-        if told and self._told == self._plan():
+        if told:
             self._delete_unused()
         return told and not waiting
 
@@ -224,10 +225,14 @@ class Fleet:
         coming |= {served.name for served in self._broken}
         return [key for key in self._serving if key not in self._wanted and key[0] in coming]
 
-    def _tell(self, targets: Iterable[Any]) -> None:
-        """Deploy what is new, and let gateways know if their plan is another."""
+    def _tell(self, targets: Iterable[Any]) -> bool:
+        """Deploy what is new, and let gateways know if their plan is another; whether it is.
+
+        Serve calls the gateways RUNNING again when all of them have done what it says.
+        """
         plan, new = self._plan(), list(targets)
-        if plan != self._told:
+        other = plan != self._told
+        if other:
             new.append(gateways(self._gateways, self._gateway_spec, plan, self._gateway_count))
             self._told = plan
         if new:
@@ -236,6 +241,7 @@ class Fleet:
                 wait_for_ingress_deployment_creation=False,
                 wait_for_applications_running=False,
             )
+        return other
 
     def _delete_unused(self) -> None:
         """Delete applications that no gateway uses any more, and those that will never run."""
