@@ -42,32 +42,20 @@ class Parts(NamedTuple):
     aux: int
     extra: bytes
 
-    @property
-    def payload_bytes(self) -> int:
-        """Bytes of the payload."""
-        return self.packed.size
-
     def framed(self, id: int) -> list[Buffer]:
         """The whole frame as buffers, the tensors among them as they are."""
-        kind, packed, rows, aux, extra = self
-        header = pack_header(
-            kind,
-            tensors=packed.tensors,
-            meta=len(packed.meta),
-            rows=rows,
-            extra=len(extra),
-            payload=packed.size,
-            id=id,
-            aux=aux,
-        )
-        return [header, packed.meta, *packed.buffers, extra]
+        packed = self.packed
+        return [self._header(id, 0, 0), packed.meta, *packed.buffers, self.extra]
 
     def shared(self, id: int, region: int) -> bytes:
         """The frame where the payload has been written to shared memory at ``region``."""
+        return b"".join((self._header(id, SHARED, region), self.packed.meta, self.extra))
+
+    def _header(self, id: int, flags: int, region: int) -> bytes:
         kind, packed, rows, aux, extra = self
-        header = pack_header(
+        return pack_header(
             kind,
-            flags=SHARED,
+            flags=flags,
             tensors=packed.tensors,
             meta=len(packed.meta),
             rows=rows,
@@ -77,7 +65,6 @@ class Parts(NamedTuple):
             aux=aux,
             region=region,
         )
-        return b"".join((header, packed.meta, extra))
 
 
 def batch_parts(batch: Batch, expected_ns: int) -> Parts:

@@ -255,11 +255,12 @@ class Replica:
     def _begin(self, connection: GatewayConnection) -> bool:
         """Take a new connection into use; False if the replica is not one for this gateway."""
         description = connection.hello.result()
-        problem = self._pool.accepts(description)
-        if description.replica != self.name:
-            problem = f"it is replica {description.replica!r}"
         if connection.over.done() or self.leaving:
             return False
+        if description.replica == self.name:
+            problem = self._pool.accepts(description)
+        else:
+            problem = f"it is replica {description.replica!r}"
         self.connection = connection
         if problem:
             connection.end(problem)
