@@ -13,6 +13,7 @@ from serve.tensors import Array, Signature
 __all__ = ["Bucket", "buckets_of", "cut", "row_lengths", "varying_inputs"]
 
 Index = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
 
 QUANTILES = (0.5, 0.95)
 APART = 1.25
@@ -52,7 +53,8 @@ def row_lengths(inputs: Mapping[str, Array], names: Sequence[str]) -> Index | No
     longest: Index | None = None
     for name in [name for name in names if "mask" in name] or names:
         array = inputs[name]
-        used = np.not_equal(array, 0).reshape(len(array), array.shape[1], -1).any(axis=2)
+        filled: Mask = np.not_equal(array, 0).reshape(len(array), array.shape[1], -1)
+        used: Mask = np.logical_or.reduce(filled, axis=2)
         length = np.where(used.any(axis=1), used.shape[1] - used[:, ::-1].argmax(axis=1), 1)
         longest = length if longest is None else np.maximum(longest, length)
     return longest
