@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -64,9 +63,11 @@ def _reader() -> nn.Module:
 @cache
 def teacher() -> Reader:
     """For ``penstock optimize``: the network, trained in seconds on a CPU."""
+    # Its steps are over before a second thread has begun; and one adds in the same order anywhere.
+    torch.set_num_threads(1)
     torch.manual_seed(SEED)
     images, _, digits, _ = train.parts()
-    seen = torch.from_numpy(np.concatenate([images, transfer()]))
+    seen = torch.from_numpy(np.concatenate([images, transfer()["image"]]))
     wanted = torch.from_numpy(np.concatenate([digits, np.tile(digits, TURNS)]).astype(np.int64))
     network = Reader()
     steps = EPOCHS * -(-len(seen) // BATCH_IMAGES)
@@ -95,11 +96,11 @@ def training() -> tuple[dict[str, Images], npt.NDArray[np.int64]]:
     return {"image": images}, digits
 
 
-def transfer() -> Images:
-    """Altered copies of them: each moved by up to a pixel, and its ink thinned or thickened."""
+def transfer() -> dict[str, Images]:
+    """For ``distil``: altered copies of them, moved by up to a pixel, their ink thinned or not."""
     images, _, _, _ = train.parts()
     chance = np.random.default_rng(SEED)
-    return np.concatenate([_altered(images, chance) for _ in range(TURNS)])
+    return {"image": np.concatenate([_altered(images, chance) for _ in range(TURNS)])}
 
 
 def _altered(images: Images, chance: np.random.Generator) -> Images:
@@ -109,5 +110,5 @@ def _altered(images: Images, chance: np.random.Generator) -> Images:
     for index, (top, left) in enumerate(zip(down, right, strict=True)):
         found[index] = square[index, top : top + SIDE, left : left + SIDE]
     power = chance.uniform(0.7, 1.4, (len(images), 1, 1))
-    altered: Any = (found / train.BRIGHTEST) ** power * train.BRIGHTEST
-    return altered.astype(np.float32).reshape(-1, SIDE * SIDE)
+    altered: Images = ((found / train.BRIGHTEST) ** power * train.BRIGHTEST).astype(np.float32)
+    return altered.reshape(-1, SIDE * SIDE)

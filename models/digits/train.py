@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,19 +93,6 @@ def parts() -> tuple[Images, Images, Digits, Digits]:
         )
     )
     return split
-
-
-def answers(network: MLPClassifier, inputs: dict[str, Images]) -> dict[str, Any]:
-    """What the graph answers, by scikit-learn itself."""
-    probabilities = network.predict_proba(inputs["image"])
-    return {"probabilities": probabilities, "digit": probabilities.argmax(axis=1)}
-
-
-def fitted() -> dict[str, Any]:
-    """For ``penstock optimize``: the graph with its own outputs, and the original behind it."""
-    seen, _, digits, _ = parts()
-    network = train(seen, digits)
-    return {"onnx": to_onnx(network), "predict": partial(answers, network)}
 
 
 def evaluation() -> tuple[dict[str, Images], Digits]:
