@@ -70,8 +70,8 @@ class Gates(Settings):
     batch_atol: float | None = Field(
         None,
         ge=0,
-        description="Largest difference of a row alone and in a batch. Default: atol and rtol, and"
-        " what its rounding does to a row alone where it is quantised or cast.",
+        description="Largest difference of a row alone and in a batch. Default: atol, or what"
+        " rounding does to a row alone, and 4 times that where scales come from the batch.",
     )
     max_scale_error: float = Field(
         0.1,

@@ -4,7 +4,7 @@ How much it may is taken from the candidate itself. A graph that rounds nothing 
 tolerance of the gates. One that is quantised may differ by what its rounding does to a row alone,
 because a number on the edge between two steps may fall to either side. Dynamic quantisation takes
 its scale from the batch: there the graph is held to this with its scales frozen, and as it is to a
-few times its rounding, and never more than a twentieth of the output's spread.
+few times its rounding.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ __all__ = ["SCALE_SPREAD", "Invariance", "batch_invariance", "invariance_gates",
 SIZES = (*range(2, 18), 31, 32, 33, 64)
 """Every small size, because faults of one size are known, and those around powers of two."""
 SAMPLE_ROWS = 64
-SCALE_NOISE = 8.0
-"""By so many times its rounding a batch's scale may move a row. Measured on 84 honest graphs:
-1.1 to 2.5 where inputs are normal, 5 where they are drawn from Student's t with 2.5 degrees."""
+SCALE_NOISE = 4.0
+"""By so many times its rounding a batch's scale may move a row. Measured on 84 small graphs: 1.1 to
+2.5, and up to 5 where inputs have tails as heavy as Student's t with 2.5 degrees; MiniLM: 1.4."""
 SCALE_SPREAD = 0.05
-"""And by this much of the output's spread, however coarse the rounding is."""
+"""With nothing but rounding between them, answers are never farther apart than this share of the
+output's spread, however coarse the rounding is. MiniLM with its scales frozen: 1e-8."""
 
 
 @dataclass(frozen=True)
@@ -63,23 +64,24 @@ def invariance_gates(
     """
     sample = {name: array[:SAMPLE_ROWS] for name, array in inputs.items()}
     found = batch_invariance(model, sample, limits.rtol)
-    if unrounded is None or limits.batch_atol is not None:
-        limit = limits.atol if limits.batch_atol is None else limits.batch_atol
-        allowed = dict.fromkeys(found.largest, limit)
-        return [_gate("batch invariance", found, allowed, flips=unrounded is not None)]
+    given = dict.fromkeys(found.largest, limits.batch_atol or 0.0)
+    if unrounded is None:
+        allowed = dict.fromkeys(found.largest, limits.atol)
+        allowed = allowed if limits.batch_atol is None else given
+        return [_gate("batch invariance", found, allowed, flips=False)]
     with ServedModel(unrounded) as exact:
         wanted = exact.answer(sample)
     widest = {name: SCALE_SPREAD * spread(wanted[name]) for name in found.largest}
     noise = {
-        name: min(_largest_error(found.alone[name], wanted[name]), widest[name])
+        name: _largest_error(found.alone[name], wanted[name]) + limits.atol
         for name in found.largest
     }
-    rounding = {name: size + limits.atol for name, size in noise.items()}
+    rounding = {name: min(size, widest[name] + limits.atol) for name, size in noise.items()}
     if path.suffix != ".onnx" or not takes_scales_from_batch(path):
-        return [_gate("batch invariance", found, rounding, flips=True)]
-    scaled = {
-        name: min(SCALE_NOISE * size, widest[name]) + limits.atol for name, size in noise.items()
-    }
+        allowed = rounding if limits.batch_atol is None else given
+        return [_gate("batch invariance", found, allowed, flips=True)]
+    scaled = {name: SCALE_NOISE * size for name, size in noise.items()}
+    scaled = scaled if limits.batch_atol is None else given
     gates = [_gate("batch scale", found, scaled, flips=True)]
     with tempfile.TemporaryDirectory() as folder:
         frozen = freeze_scales(path, Path(folder), sample)

@@ -147,6 +147,18 @@ def test_verify_never_passes_a_fault_planted_in_int8(
     assert found[caught_by.get(fault, "batch invariance")] == "fail"
 
 
+def test_batch_atol_allows_for_scales_of_the_batch_and_for_no_leak(tmp_path: Path) -> None:
+    good = variant(tmp_path / "good.onnx", 0, "good")
+    asked = question(good, 0)
+    limits = Gates(bootstrap=100, max_metric_drop=0.5, max_scale_error=9, batch_atol=0.9)
+    verdicts = {}
+    for kind in ("good", "leak between neighbours"):
+        path = rounded(variant(tmp_path / "v.onnx", 0, kind), dict(asked.inputs), "dynamic")
+        found = verify(path, True, asked, limits, good)
+        verdicts[kind] = [gate.verdict for gate in found.gates if gate.name.startswith("batch")]
+    assert verdicts == {"good": ["pass", "pass"], "leak between neighbours": ["fail", "pass"]}
+
+
 def test_verify_fails_what_cannot_be_loaded(tmp_path: Path) -> None:
     good = variant(tmp_path / "good.onnx", 0, "good")
     bad = tmp_path / "bad.onnx"
