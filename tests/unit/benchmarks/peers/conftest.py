@@ -16,6 +16,12 @@ def mlp(tmp_path_factory):
     return MODELS["mlp"](tmp_path_factory.mktemp("repository"))
 
 
+class Crowded(ThreadingHTTPServer):
+    """Takes as many connections at once as there are records to ask about."""
+
+    request_queue_size = 256
+
+
 @pytest.fixture
 def answering():
     """Starts servers on this machine that answer a body with what a function makes of it."""
@@ -33,7 +39,7 @@ def answering():
                 def log_message(self, *words):
                     pass
 
-            server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+            server = stack.enter_context(Crowded(("127.0.0.1", 0), Handler))
             thread = threading.Thread(target=server.serve_forever, args=(0.01,))
             thread.start()
             stack.callback(thread.join)
