@@ -3,7 +3,7 @@ FROM python:3.12.12-slim-bookworm AS build
 
 # What the image can serve: `cpu` is ONNX and Python models; `cpu,torch` adds model.pt2.
 ARG EXTRAS=cpu
-# For torch without CUDA: https://download.pytorch.org/whl/cpu
+# For torch without CUDA: PyTorch's own index of builds for CPUs.
 ARG PIP_EXTRA_INDEX_URL
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1

@@ -14,8 +14,8 @@ RUNTIME ?= cpu
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-# torch as PyPI has it for Linux brings CUDA along, gigabytes of it. Without a GPU:
-#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup
+# Where pip's usual index has torch for CUDA only, gigabytes of it, name PyTorch's own index of
+# builds for CPUs in PIP_EXTRA_INDEX_URL.
 setup: $(STAMP) ## Make .venv with the penstock command in it
 
 $(STAMP): pyproject.toml
