@@ -1,0 +1,139 @@
+"""The table follows plans: what comes up, what replaces it, and what goes, with real engines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from serve.clock import monotonic_ns
+from serve.errors import NotFound, NotReady
+from serve.executors.ray.plan import Plan, Served
+from serve.executors.remote.engine import Engine
+from serve.executors.remote.options import Endpoint as Address
+from serve.executors.remote.options import RemoteOptions
+from serve.gateway.dataplane import Gateway
+from serve.gateway.endpoint import Endpoint
+from serve.gateway.remote_control import RemoteController
+from serve.monitoring.metrics import ServerMetrics
+from serve.repository.table import ModelTable
+from serve.tensors import InferRequest, Tensor
+from tests.support.engines import Model, an_engine
+
+PATIENCE_S = 30
+
+
+class Finder:
+    """Knows replicas as the test says; notes which applications nobody wants to know of."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Mapping[str, Address]] = {}
+        self.forgotten: list[str] = []
+
+    def find(
+        self,
+        application: str,
+        loop: asyncio.AbstractEventLoop,
+        listener: Callable[[Mapping[str, Address]], None],
+    ) -> None:
+        loop.call_soon(listener, self.known.get(application, {}))
+
+    def forget(self, application: str) -> None:
+        self.forgotten.append(application)
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.finder = Finder()
+        self.table: ModelTable[Endpoint] = ModelTable()
+        metrics = ServerMetrics()
+        self.controller = RemoteController(
+            self.table,
+            metrics,
+            monotonic_ns,
+            asyncio.get_running_loop(),
+            finder=self.finder,
+            options=RemoteOptions(),
+            drain_timeout_s=PATIENCE_S,
+        )
+        self.gateway = Gateway(
+            self.table, metrics, monotonic_ns, server_name="test", epoch_offset_ns=0
+        )
+
+    def knows(self, application: str, engine: Engine, folder: Path) -> None:
+        name = engine.description.replica
+        self.finder.known[application] = {name: Address(str(folder / f"sockets/{name}.sock"))}
+
+    async def apply(self, *versions: Served) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await self.controller.apply(Plan(versions))
+
+    def ask(self) -> asyncio.Future[object]:
+        data = np.ones((1, 2), np.float32)
+        request = InferRequest("m", "", [Tensor("x", "FP32", data)])
+        return asyncio.ensure_future(self.gateway.infer(request))
+
+    async def ask_until_answered_by(self, model: Model) -> None:
+        """Until ``model`` has run a request; those before may wait elsewhere."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not model.parameters:
+                asked = self.ask()
+                await asyncio.wait((asked,), timeout=0.02)
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+def ready(application: str) -> Served:
+    return Served("m", 1, "READY", "", application)
+
+
+async def test_version_answers_when_the_plan_calls_it_ready(bench: Bench, tmp_path: Path) -> None:
+    with an_engine(tmp_path, Model()) as engine:
+        bench.knows("one", engine, tmp_path)
+        await bench.apply(Served("m", 1, "LOADING"), Served("bad", 0, "UNAVAILABLE", "cut off"))
+        with pytest.raises(NotReady, match="LOADING"):
+            bench.table.resolve("m", "")
+        with pytest.raises(NotReady, match="cut off"):
+            bench.table.resolve("bad", "")
+        await bench.apply(ready("one"), Served("bad", 0, "UNAVAILABLE", "cut off"))
+        assert bench.gateway.model_ready("m", "")
+        await bench.ask()
+        bench.controller.close()
+
+
+async def test_application_is_replaced_when_the_next_answers(bench: Bench, tmp_path: Path) -> None:
+    old, new = Model(), Model()
+    with an_engine(tmp_path, old, "old") as before, an_engine(tmp_path, new, "new") as after:
+        bench.knows("one", before, tmp_path)
+        bench.knows("two", after, tmp_path)
+        await bench.apply(ready("one"))
+        old.gate.clear()
+        asked = bench.ask()
+        await asyncio.to_thread(old.entered.acquire)
+        applying = asyncio.ensure_future(bench.apply(ready("two")))
+        await bench.ask_until_answered_by(new)
+        assert not applying.done()
+        old.gate.set()
+        await asked
+        await applying
+        assert bench.finder.forgotten == ["one"]
+        assert await asyncio.to_thread(before.drain, PATIENCE_S)
+        bench.controller.close()
+        assert await asyncio.to_thread(after.drain, PATIENCE_S)
+
+
+async def test_version_that_left_the_plan_is_closed(bench: Bench, tmp_path: Path) -> None:
+    with an_engine(tmp_path, Model()) as engine:
+        bench.knows("one", engine, tmp_path)
+        await bench.apply(ready("one"))
+        await bench.apply()
+        with pytest.raises(NotFound):
+            bench.table.resolve("m", "")
+        assert await asyncio.to_thread(engine.drain, PATIENCE_S)
+        assert bench.controller.idle()
