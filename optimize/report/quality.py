@@ -85,4 +85,4 @@ def _numbers(values: list[Any]) -> str:
 
 
 def _inputs(inputs: Mapping[str, str]) -> str:
-    return "<br>".join(f"{text(name)}: {text(value)}" for name, value in inputs.items())
+    return " · ".join(f"{text(name)}: {text(value)}" for name, value in inputs.items())
