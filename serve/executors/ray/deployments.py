@@ -18,7 +18,7 @@ from serve.executors.ray.plan import Plan, as_json, settings_text
 from serve.executors.ray.router import ENGINE, router_config, with_version
 from serve.executors.ray.scaling import UtilisationPolicy
 
-__all__ = ["GATEWAY", "application_name", "engines", "gateways"]
+__all__ = ["GRACE_S", "application_name", "engines", "gateways"]
 
 GATEWAY = "Gateway"
 REPORT_S = 1.0

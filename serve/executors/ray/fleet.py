@@ -9,6 +9,7 @@ replaces nothing.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,7 @@ from serve.errors import PenstockError
 from serve.executors.loader import source_of
 from serve.executors.ray.cluster import Cluster
 from serve.executors.ray.deployments import (
+    GRACE_S,
     application_name,
     engines,
     gateways,
@@ -41,6 +43,7 @@ log = logging.getLogger("penstock.ray")
 
 Key = tuple[str, int]
 LOADING = Progress("LOADING")
+STOP_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +172,21 @@ class Fleet:
         return counts
 
     def stop(self) -> None:
-        """End the gateways, which answer what they accepted; then the replicas; then Serve."""
+        """End the gateways, which answer what they accepted; then the replicas."""
         if self._gateways in serve.status().applications:
             serve.delete(self._gateways)
+        # Not those that never had a replica: Serve would wait for one, as long as it may drain.
+        ending = {
+            name
+            for name, application in serve.status().applications.items()
+            if name in self._deployed and _has_replica(application)
+        }
         for application in self._deployed:
             serve.delete(application, _blocking=False)
         self._deployed.clear()
+        give_up_ns = self._clock() + int((self._settings.drain_timeout_s + GRACE_S) * NS_PER_S)
+        while ending & serve.status().applications.keys() and self._clock() < give_up_ns:
+            time.sleep(STOP_POLL_S)
 
     # inside
 
@@ -251,6 +263,11 @@ class Fleet:
             log.info("deleting %s", application)
             serve.delete(application, _blocking=False)
             self._deployed.discard(application)
+
+
+def _has_replica(application: Any) -> bool:
+    deployment = application.deployments.get(ENGINE)
+    return deployment is not None and deployment.replica_states.get("RUNNING", 0) > 0
 
 
 def _with_manifest(source: BackendSource) -> BackendSource:

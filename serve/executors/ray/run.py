@@ -64,8 +64,6 @@ def serve_on_ray(
         finally:
             log.info("draining for at most %.0f s", settings.drain_timeout_s)
             fleet.stop()
-            if cluster.own:
-                serve.shutdown()
 
 
 def _keep(
