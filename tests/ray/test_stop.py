@@ -13,7 +13,7 @@ from tests.support.triton_repository import write
 
 def test_stop_under_load_leaves_nothing(tmp_path: Path) -> None:
     onnx_models.identity(tmp_path / "models/identity/1/model.onnx")
-    before = set(Path("/tmp").glob("penstock-*"))
+    before = set(Path("/tmp").glob("penstock-ray-*"))
     with ray_server(tmp_path / "models", tmp_path / "server.log") as server:
         descendants = server.descendants()
         assert len(descendants) > 3
@@ -23,7 +23,7 @@ def test_stop_under_load_leaves_nothing(tmp_path: Path) -> None:
         assert server.stop() == 0
     psutil.wait_procs(descendants, timeout=10)
     assert [process.pid for process in descendants if process.is_running()] == []
-    assert set(Path("/tmp").glob("penstock-*")) <= before
+    assert set(Path("/tmp").glob("penstock-ray-*")) <= before
 
 
 def test_stop_does_not_wait_for_a_replica_that_no_node_can_have(tmp_path: Path) -> None:

@@ -10,11 +10,14 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from serve.clock import NS_PER_S, monotonic_ns
 
 __all__ = ["LOCAL", "Cluster", "connected"]
 
@@ -25,6 +28,8 @@ LOCAL = "local"
 OBJECT_STORE_BYTES = 100 * 10**6
 """Ray's own store, through which only what Serve says to its replicas passes."""
 SECRET_BYTES = 32
+REMOVE_S = 5.0
+REMOVE_AGAIN_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,16 @@ def _own_cluster() -> Iterator[Cluster]:
         finally:
             ray.shutdown()
     finally:
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder that processes may still write their last to."""
+    give_up_ns = monotonic_ns() + int(REMOVE_S * NS_PER_S)
+    while folder.exists() and monotonic_ns() < give_up_ns:
         shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            time.sleep(REMOVE_AGAIN_S)
 
 
 def _ray() -> Any:
