@@ -33,7 +33,9 @@ def rank_correlation(target: Floats, prediction: Floats) -> Floats:
     """
     teacher = target[:, 1:]
     one, other = _ranks(teacher @ teacher.T), _ranks(prediction @ prediction.T)
-    return (one * other).sum(axis=1) / np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
+    scale: Floats = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
+    found: Floats = (one * other).sum(axis=1) / scale
+    return found
 
 
 def recall_at(nearest: int, target: Floats, prediction: Floats) -> Floats:
