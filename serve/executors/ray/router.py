@@ -2,7 +2,7 @@
 
 Imports ray. A process that has a handle of an application has one of these routers, which Serve
 tells of every change of the replicas. We never route a request through it: what we want is to be
-told. ``tests/ray/test_router.py`` says what broke if a new Ray does it otherwise.
+told. A Ray that does it otherwise shows in ``tests/ray``.
 """
 
 from __future__ import annotations
