@@ -30,7 +30,7 @@ from benchmarks.payloads import Payload
 from benchmarks.process import running
 from benchmarks.scenarios.params import Count
 from benchmarks.scenarios.planned import SERVER_S, loads_s
-from benchmarks.scenarios.rounds import RoundParams, Seen, error_rate, loader, pairs
+from benchmarks.scenarios.rounds import RoundParams, Seen, curve_point, error_rate, loader, pairs
 from benchmarks.subject import Served, UnsupportedError, serve, served
 from benchmarks.summary import medians, ratio
 
@@ -114,15 +114,7 @@ def run(context: Context, params: Params) -> Measurement:
             at = f"at_{level}."
             metrics |= _compare(taken, at)
             rounds += pairs(taken["optimised"], taken["fp32"], at)
-            seen = medians(taken["optimised"])
-            curve.append(
-                CurvePoint(
-                    x=level,
-                    achieved_per_s=seen["rate_per_s.ok"],
-                    p50_ms=seen["latency_ms.p50"],
-                    p99_ms=seen["latency_ms.p99"],
-                )
-            )
+            curve.append(curve_point(level, taken["optimised"]))
             every += [one for seens in taken.values() for one in seens]
         metrics["error_rate"] = error_rate(every)
         return attempt.measurement(

@@ -21,7 +21,7 @@ from benchmarks.payloads import json_rows
 from benchmarks.process import running
 from benchmarks.scenarios.params import Count
 from benchmarks.scenarios.planned import SERVER_S, loads_s
-from benchmarks.scenarios.rounds import RoundParams, Seen, error_rate, loader, pairs
+from benchmarks.scenarios.rounds import RoundParams, Seen, curve_point, error_rate, loader, pairs
 from benchmarks.subject import served
 from benchmarks.summary import medians, ratio
 
@@ -81,15 +81,7 @@ def run(context: Context, params: Params) -> Measurement:
             at = f"at_{level}."
             metrics |= _compare(taken["server"], taken["floor"], at)
             rounds += pairs(taken["server"], taken["floor"], at)
-            seen = medians(taken["server"])
-            curve.append(
-                CurvePoint(
-                    x=level,
-                    achieved_per_s=seen["rate_per_s.ok"],
-                    p50_ms=seen["latency_ms.p50"],
-                    p99_ms=seen["latency_ms.p99"],
-                )
-            )
+            curve.append(curve_point(level, taken["server"]))
             every += [*taken["server"], *taken["floor"]]
         metrics["error_rate"] = error_rate(every)
         return attempt.measurement(

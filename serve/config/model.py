@@ -6,12 +6,11 @@ The field descriptions below are the reference: ``penstock schema`` prints them 
 from __future__ import annotations
 
 import math
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from serve.config.base import Settings
+from serve.config.base import Settings, path_inside
 
 __all__ = [
     "Autoscaling",
@@ -232,10 +231,7 @@ class Tokenizer(Settings):
     @field_validator("file")
     @classmethod
     def _stays_inside(cls, value: str) -> str:
-        parts = PurePosixPath(value).parts
-        if not parts or value.startswith("/") or ".." in parts:
-            raise ValueError("should be a path inside the version's or the model's folder")
-        return value
+        return path_inside(value, "the version's or the model's folder")
 
 
 class InputConfig(Settings):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from serve.config import InputConfig, ModelConfig, Tokenizer
+from serve.config.base import path_inside
 from serve.config.model import GraphOptimization
 from serve.errors import RepositoryError
 from serve.repository.files import read_text, reason_of, shown
@@ -52,10 +53,7 @@ class FileEntry(_Part):
     @field_validator("path")
     @classmethod
     def _stays_inside(cls, value: str) -> str:
-        parts = PurePosixPath(value).parts
-        if not parts or value.startswith("/") or ".." in parts:
-            raise ValueError("should be a path inside the version's folder")
-        return value
+        return path_inside(value, "the version's folder")
 
 
 class TensorEntry(_Part):
