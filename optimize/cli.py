@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 from optimize.errors import Interrupted, OptimizeError
+from optimize.plan import plan_of
 from optimize.progress import Progress
-from optimize.run import Outcome, optimise, plan_of
+from optimize.run import Outcome, optimise
 
 __all__ = ["main"]
 

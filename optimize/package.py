@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from optimize.asked import SIGNATURE
 from optimize.judge import Trial
 from optimize.report.page import write_report
 from optimize.settings import Gates
@@ -91,7 +92,7 @@ def publish(
 
 def _manifest(folder: Path, number: int, chosen: Chosen, staging: Path, limits: Gates) -> Manifest:
     trial = chosen.trial
-    signature = json.loads((chosen.reference / "signature.json").read_text())
+    signature = json.loads((chosen.reference / SIGNATURE).read_text())
     outputs = json.loads((chosen.samples / "outputs.json").read_text())
     moved = json.loads((chosen.samples / "golden.json").read_text())["moved"]
     lossy = trial.candidate.lossy

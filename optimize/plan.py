@@ -5,14 +5,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from optimize.errors import OptimizeError
+from optimize.settings import OptimizeSettings, parse_settings
 from optimize.steps import STEPS, Compile, Step
+from serve.backends.threads import available_cores
+from serve.config import ModelConfig
+from serve.repository.model_yaml import read_model_yaml
 
-__all__ = ["DEFAULT_STEPS", "Candidate", "candidates", "parse_stages"]
+__all__ = ["DEFAULT_STEPS", "Candidate", "candidates", "parse_stages", "plan_of"]
 
 DEFAULT_STEPS: tuple[Any, ...] = (
     "clean",
@@ -56,6 +61,33 @@ class Candidate:
         return f"{self.artefact_name}, {self.threads} thread{'s' * (self.threads > 1)}{level}"
 
 
+def plan_of(folder: Path) -> tuple[OptimizeSettings, ModelConfig, list[Candidate]]:
+    """What would be done to the model in ``folder``.
+
+    Raises:
+        OptimizeError: its settings are wrong.
+        RepositoryError: its model.yaml cannot be read.
+    """
+    path = folder / "model.yaml"
+    if not path.is_file():
+        raise OptimizeError(
+            step="settings", problem=f"there is no {path}", remedy="give a model's own folder"
+        )
+    config = read_model_yaml(path)
+    settings = parse_settings(config.optimize, path)
+    cores = available_cores()
+    threads = sorted({min(count, cores) for count in settings.target.threads})
+    if config.resources.intra_op_threads is not None:
+        # What model.yaml sets is what will be served, so nothing else is worth measuring.
+        threads = [config.resources.intra_op_threads]
+    stages: Sequence[Stage] = parse_stages(settings.steps)
+    _need_lessons(settings, stages)
+    levels: Sequence[str] = settings.target.graph_levels
+    if config.resources.graph_optimization is not None:
+        levels = [config.resources.graph_optimization]
+    return settings, config, candidates(stages, threads, levels)
+
+
 def parse_stages(steps: Sequence[Any] | None) -> list[Stage]:
     """The stages of ``optimize.steps``; the default ones if it is None.
 
@@ -83,6 +115,25 @@ def candidates(
         for level in _levels(steps, graph_levels)
     ]
     return sorted(dict.fromkeys(found), key=lambda each: (each.lossy, len(each.steps)))
+
+
+def _need_lessons(settings: OptimizeSettings, stages: Sequence[Stage]) -> None:
+    first, *others = [
+        any(step is not None and step.learns for step in stage) for stage in stages or [()]
+    ]
+    if any(others):
+        raise OptimizeError(
+            step="plan",
+            problem="optimize.steps: distil comes after a step whose work it would throw away",
+            remedy="put it into the first stage",
+        )
+    if first and not (settings.data.training or settings.data.transfer):
+        raise OptimizeError(
+            step="plan",
+            problem="distil has no rows to learn from: those of optimize.data.evaluation are kept"
+            " to judge by",
+            remedy="set optimize.data.training (with a target) or optimize.data.transfer",
+        )
 
 
 def _levels(steps: Sequence[Step], graph_levels: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from optimize.artefact import served_file
+from optimize.asked import EDGES, EVALUATION, SIGNATURE, read_asked, write_asked
 from optimize.errors import OptimizeError
 from optimize.rows import Input
 from optimize.settings import Gates
@@ -27,7 +28,6 @@ Task = Callable[[dict[str, Any], Path], None]
 
 TRIED_ROWS = 512
 """Real rows from which edge rows are made, and that speed is measured on."""
-EVALUATION, EDGES, SIGNATURE = "evaluation.npz", "edges.npz", "signature.json"
 
 
 def source(task: dict[str, Any], output: Path) -> None:
@@ -113,16 +113,8 @@ def reference(task: dict[str, Any], output: Path) -> None:
         {name: tuple(ends) for name, ends in task["ranges"].items()},
         task["boundary_ulps"],
     )
-    write_golden(output / EVALUATION, made.inputs, made.answers)
-    write_golden(output / EDGES, made.edges, made.edge_answers)
-    np.save(output / "target.npy", made.target, allow_pickle=False)
-    document = {
-        "inputs": [spec.as_json() for spec in made.signature],
-        "labels": made.edge_labels,
-        "groups": made.groups,
-        "refused": made.refused,
-    }
-    (output / SIGNATURE).write_text(json.dumps(document, indent=1))
+    inputs = [spec.as_json() for spec in made.signature]
+    write_asked(output, made, {"inputs": inputs, "refused": made.refused})
 
 
 def teach(task: dict[str, Any], output: Path) -> None:
@@ -164,22 +156,9 @@ def verify(task: dict[str, Any], output: Path) -> None:
     from optimize.verify.check import Question
     from optimize.verify.check import verify as ask
 
-    folder = Path(task["reference"])
-    document = json.loads((folder / SIGNATURE).read_text())
-    inputs, answers = read_golden(folder / EVALUATION)
-    edges, edge_answers = read_golden(folder / EDGES)
-    question = Question(
-        inputs,
-        answers,
-        np.load(folder / "target.npy", allow_pickle=False),
-        edges,
-        edge_answers,
-        document["labels"],
-        document["groups"],
-        _judged(task["output"], answers),
-        task["metrics"],
-        _custom(task),
-    )
+    asked = read_asked(Path(task["reference"]))
+    judged = _judged(task["output"], asked.answers)
+    question = Question(**vars(asked), output=judged, metrics=task["metrics"], custom=_custom(task))
     limits = Gates.model_validate(task["gates"])
     unrounded = Path(task["unrounded"]) if task["unrounded"] else None
     found = ask(

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from optimize.asked import EVALUATION, TARGET
 from optimize.distil.compare import Judge, Pair, Scores, comparison
 from optimize.distil.course import Course, course_of
-from optimize.distil.loop import Fitted, Schedule, raw_answers, train
+from optimize.distil.loop import Fitted, Schedule, raw_answers, together, train
 from optimize.distil.loss import Loss, Wanted
 from optimize.distil.target import Target, target_of
 from optimize.distil.teach import Lessons, read_lessons
@@ -39,8 +40,8 @@ def distil(step: Distil, teaching: Teaching, target_path: Path) -> None:
     torch.set_num_threads(1 if step.student in ("mlp", "cnn") else available_cores())
     deadline_ns = monotonic_ns() + int(step.minutes * 60e9)
     lessons = read_lessons(teaching.lessons)
-    evaluation, answers = read_golden(teaching.reference / "evaluation.npz")
-    truth = np.load(teaching.reference / "target.npy", allow_pickle=False)
+    evaluation, answers = read_golden(teaching.reference / EVALUATION)
+    truth = np.load(teaching.reference / TARGET, allow_pickle=False)
     if len(lessons) < FEWEST_ROWS:
         raise OptimizeError(
             step="distil",
@@ -116,6 +117,8 @@ class _School:
         chance = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(rows), generator=chance)
         order = order[rows[order]]
+        if loss.kind == "embedding":  # a row that is held out apart from its like says nothing
+            order = together(order, self._wanted.hard, chance)
         held_out = max(1, int(step.held_out * len(order)))
         schedule = Schedule(
             step.epochs,

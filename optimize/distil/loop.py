@@ -15,7 +15,7 @@ from optimize.distil.loss import Loss, Wanted
 from optimize.errors import OptimizeError
 from serve.clock import monotonic_ns
 
-__all__ = ["Examples", "Fitted", "Schedule", "raw_answers", "train"]
+__all__ = ["Examples", "Fitted", "Schedule", "raw_answers", "together", "train"]
 
 WARM_UP = 0.05
 """Share of the steps in which the learning rate rises; then it falls along a cosine."""
@@ -23,6 +23,8 @@ LARGEST_GRADIENT = 1.0
 ANSWER_ROWS = 512
 NEAR_LENGTH = 50
 """Batches of rows that are sorted by length at a time, so that little of a batch is padding."""
+MUCH_SHORTER = 0.75
+"""Rows are asked apart from the others where they are at most this part of the longest."""
 
 
 class Examples(Protocol):
@@ -75,8 +77,7 @@ def train(
         OptimizeError: the loss is no longer a number.
     """
     seen, held_out = parts
-    together = loss.kind == "embedding" and loss.alpha < 1
-    groups = wanted.hard if together else None
+    groups = wanted.hard if loss.kind == "embedding" and loss.alpha < 1 else None
     chance = torch.Generator().manual_seed(schedule.seed)
     an_epoch = math.ceil(len(seen) / schedule.batch_rows)
     most = schedule.steps or an_epoch * schedule.epochs
@@ -88,7 +89,7 @@ def train(
     while not stopped:
         student.train()
         for index in _batches(seen, examples.lengths, groups, schedule.batch_rows, chance):
-            found = loss(student(*examples.batch(index)), wanted.take(index))
+            found = loss(_asked(student, examples, index), wanted.take(index))
             if not torch.isfinite(found):
                 raise OptimizeError(
                     step="distil",
@@ -160,6 +161,18 @@ def _rate(step: int, most: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, most - warm)))
 
 
+def _asked(student: nn.Module, examples: Examples, index: Tensor) -> Tensor:
+    """Raw answers to a batch; short rows are not padded to the length of much longer ones."""
+    if examples.lengths is not None and len(index) > 1:
+        order = examples.lengths[index].argsort(stable=True)
+        short, long = index[order].tensor_split(2)
+        if examples.lengths[short].max() <= MUCH_SHORTER * examples.lengths[long].max():
+            raw = torch.cat([student(*examples.batch(each)) for each in (short, long)])
+            return raw[order.argsort()]
+    answers: Tensor = student(*examples.batch(index))
+    return answers
+
+
 def _batches(
     rows: Tensor,
     lengths: Tensor | None,
@@ -167,17 +180,31 @@ def _batches(
     size: int,
     chance: torch.Generator,
 ) -> Iterator[Tensor]:
-    """The rows in random batches, those of a group together, else those of like length."""
+    """The rows in random batches of about one length, those of a group together."""
     shuffled = rows[torch.randperm(len(rows), generator=chance)]
     if groups is not None:
-        _, group = torch.unique(groups[shuffled], return_inverse=True)
-        place = torch.randperm(int(group.max()) + 1, generator=chance)[group]
-        shuffled = shuffled[place.argsort(stable=True)]
-    if lengths is None or groups is not None:
+        shuffled = together(shuffled, groups, chance)
+    if lengths is None:
         yield from _pieces(shuffled, size)
         return
+    if groups is not None:
+        lengths = _longest(lengths, groups)
     batches: list[Tensor] = []
     for piece in _pieces(shuffled, size * NEAR_LENGTH):
         batches += _pieces(piece[lengths[piece].argsort(stable=True)], size)
     for index in torch.randperm(len(batches), generator=chance):
         yield batches[int(index)]
+
+
+def together(rows: Tensor, groups: Tensor, chance: torch.Generator) -> Tensor:
+    """Rows in a random order of their groups; ``groups`` [all rows] are numbers."""
+    _, group = torch.unique(groups[rows], return_inverse=True)
+    place = torch.randperm(int(group.max()) + 1, generator=chance)[group]
+    return rows[place.argsort(stable=True)]
+
+
+def _longest(lengths: Tensor, groups: Tensor) -> Tensor:
+    """Of each row the length of its group's longest."""
+    _, group = torch.unique(groups, return_inverse=True)
+    longest = torch.zeros(int(group.max()) + 1, dtype=lengths.dtype)
+    return longest.scatter_reduce(0, group, lengths, "amax")[group]

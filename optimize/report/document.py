@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from optimize.asked import SIGNATURE
 from optimize.judge import Trial
 from optimize.report.environment import environment
 from optimize.settings import OptimizeSettings
@@ -23,7 +24,7 @@ def document(
     libraries: Mapping[str, str],
 ) -> dict[str, Any]:
     """Every candidate with its gates, figures and verdict, and what it was measured on."""
-    signature = json.loads((reference / "signature.json").read_text())
+    signature = json.loads((reference / SIGNATURE).read_text())
     return {
         "schema_version": 1,
         "model": name,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from optimize.artefact import exported_signature
+from optimize.asked import Asked
 from optimize.errors import OptimizeError
 from optimize.rows import Input, Rows, decode, joined
 from optimize.session import ServedModel
@@ -25,17 +26,10 @@ BOUNDARY_BASES = 256
 
 
 @dataclass(frozen=True)
-class Reference:
-    """Decoded inputs with the original's answers; ``signature`` with what null stands for."""
+class Reference(Asked):
+    """With the served inputs, and what null stands for; ``refused`` edge rows had no answer."""
 
     signature: tuple[Input, ...]
-    inputs: dict[str, Array]
-    answers: dict[str, Array]
-    target: Array
-    edges: dict[str, Array]
-    edge_answers: dict[str, Array]
-    edge_labels: list[str]
-    groups: list[int]
     refused: int
 
 
@@ -111,7 +105,6 @@ def make_reference(
     inputs = tuple(_without_gap(spec, labels, kept) for spec in inputs)
     edges = decode(hard.take(np.array(kept, np.int64)), inputs) if kept else {}
     return Reference(
-        inputs,
         decode(rows, inputs),
         answers,
         indexed(target, classes_of(model)),
@@ -119,6 +112,7 @@ def make_reference(
         edge_answers,
         [labels[index] for index in kept],
         [groups[index] for index in kept],
+        inputs,
         len(dropped),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from optimize.asked import Asked
 from optimize.errors import OptimizeError
 from optimize.gates import Gate
 from optimize.session import ServedModel
@@ -34,20 +35,9 @@ Custom = Callable[[Array, Array], Any]
 
 
 @dataclass(frozen=True)
-class Question:
-    """What the original was asked and answered; ``edges`` may be empty.
+class Question(Asked):
+    """With the output that ``metrics`` judge; ``custom`` are the user's own metrics by name."""
 
-    ``groups`` has one number an edge row; rows of one group (not -1) may answer for each other.
-    ``custom`` are the user's own metrics by name.
-    """
-
-    inputs: Mapping[str, Array]
-    answers: Mapping[str, Array]
-    target: Array
-    edges: Mapping[str, Array]
-    edge_answers: Mapping[str, Array]
-    edge_labels: Sequence[str]
-    groups: Sequence[int]
     output: str
     metrics: Sequence[str]
     custom: Mapping[str, Custom]
