@@ -7,25 +7,17 @@ one array at once, which costs little more than that of a single request does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
-from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
-from msgspec import UNSET
-
 from serve.errors import InvalidRequest, PenstockError
-from serve.protocol.binary_data import array_from_bytes
-from serve.protocol.http_request import Body, decode, from_message
+from serve.protocol.http_request import Body, from_message
 from serve.protocol.json_data import array_from_json
 from serve.protocol.json_frame import FrameMemory
 from serve.protocol.json_message import RequestMessage, parse_request, parse_small
 from serve.tensors import InferRequest, RequestBlock, Tensor
 
-__all__ = ["Turn", "decode_binary_turn", "decode_turn"]
-
-MAX_PLANNED_BYTES = 4096
-"""Longer headers are parsed each time, so that what is remembered stays small."""
+__all__ = ["Turn", "decode_turn"]
 
 Form = tuple[tuple[type, str, tuple[int, ...], int], ...]
 """Of each input: what says its datatype, its name, its shape, and how long its ``data`` is."""
@@ -101,89 +93,6 @@ def _parse_each(
         messages.append(message)
         indexes.append(index)
     return indexes, messages
-
-
-def decode_binary_turn(
-    header: bytes, bodies: Sequence[Body], model_name: str, model_version: str
-) -> Turn:
-    """Decode bodies that all begin with the JSON ``header``; the rest of each is its tensors.
-
-    Never raises. Clients send equal headers with all tensors of a shape, so that it is not even
-    parsed each time.
-    """
-    plan = _plan(header) if len(header) <= MAX_PLANNED_BYTES else None
-    block = None
-    if plan is not None and all(len(body) == len(header) + plan.binary_bytes for body in bodies):
-        with suppress(InvalidRequest):  # each is told for itself
-            block = _binary_block(plan, len(header), bodies, model_name, model_version)
-    if block is not None and plan is not None:
-        return Turn(block, list(range(len(bodies))), [], plan.binary_outputs)
-    others: list[tuple[int, InferRequest | PenstockError]] = []
-    for index, body in enumerate(bodies):
-        try:
-            others.append((index, decode(body, len(header), model_name, model_version)))
-        except PenstockError as error:
-            others.append((index, error))
-    return Turn(None, [], others)
-
-
-class _Plan(NamedTuple):
-    """What a JSON header says of the bytes behind it: name, datatype, shape and size of each."""
-
-    inputs: tuple[tuple[str, str, tuple[int, ...], int], ...]
-    binary_bytes: int
-    binary_outputs: bool
-    request_id: str
-
-
-@lru_cache(maxsize=1024)
-def _plan(header: bytes) -> _Plan | None:
-    """None: it is wrong, or asks for something that a block does not offer."""
-    try:
-        message = parse_request(header)
-    except PenstockError:
-        return None
-    asked = message.parameters or {}
-    if message.outputs or not message.inputs or asked.keys() - {"binary_data_output"}:
-        return None
-    if type(asked.get("binary_data_output", False)) is not bool:
-        return None
-    inputs = []
-    for item in message.inputs:
-        size = (item.parameters or {}).get("binary_data_size")
-        if type(size) is not int or len(item.parameters or {}) > 1 or item.data is not UNSET:
-            return None
-        if size < 0 or not item.shape or item.datatype == "BYTES":
-            return None
-        if item.shape[0] != message.inputs[0].shape[0]:
-            return None
-        inputs.append((item.name, item.datatype, item.shape, size))
-    if len({name for name, *_ in inputs}) < len(inputs):
-        return None
-    total = sum(size for *_, size in inputs)
-    return _Plan(tuple(inputs), total, asked.get("binary_data_output", False), message.id or "")
-
-
-def _binary_block(
-    plan: _Plan, start: int, bodies: Sequence[Body], model_name: str, model_version: str
-) -> RequestBlock:
-    count = len(bodies)
-    tensors = []
-    for name, datatype, shape, size in plan.inputs:
-        stop = start + size
-        data = b"".join([body[start:stop] for body in bodies])
-        whole = (shape[0] * count, *shape[1:])
-        tensors.append(
-            Tensor(name, datatype, array_from_bytes(name, datatype, whole, memoryview(data)))
-        )
-        start = stop
-    # Told to whoever renders such a request by itself.
-    parameters = {"binary_data_output": True} if plan.binary_outputs else None
-    requests = [
-        InferRequest(model_name, model_version, [], plan.request_id, parameters=parameters)
-        for _ in bodies
-    ]
-    return RequestBlock(requests, tensors, plan.inputs[0][2][0])
 
 
 def _form(message: RequestMessage) -> Form | None:

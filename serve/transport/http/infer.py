@@ -8,9 +8,10 @@ from typing import cast
 
 from serve.errors import PenstockError
 from serve.gateway.interface import DataPlane, Entry, Ticket, Together
+from serve.protocol.binary_turn import BinaryForm, BinaryHead, binary_head, decode_binary_turn
 from serve.protocol.http_request import decode, decode_raw, parse_json_bytes
 from serve.protocol.http_response import encode, encode_binary_rows, encode_rows
-from serve.protocol.http_turn import decode_binary_turn, decode_turn
+from serve.protocol.http_turn import Turn, decode_turn
 from serve.protocol.json_frame import FrameMemory
 from serve.tensors import InferRequest, InferResponse, RequestBlock, Tensor
 from serve.transport.http.context import LARGE_BODY_BYTES
@@ -29,53 +30,61 @@ class InferHandler:
     they have in common is then done once for all of them.
     """
 
-    __slots__ = ("_frames", "_plane", "_turns")
+    __slots__ = ("_binary_turns", "_frames", "_plane", "_turns", "_waiting")
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
         self._frames = FrameMemory()
-        # By path, and by the JSON in front of binary tensors, where there are any.
-        self._turns: dict[tuple[Route | None, bytes], list[Exchange]] = {}
+        self._turns: dict[Route | None, list[Exchange]] = {}
+        self._binary_turns: dict[
+            tuple[Route | None, BinaryForm], list[tuple[Exchange, BinaryHead]]
+        ] = {}
+        self._waiting = False
 
     def __call__(self, exchange: Exchange) -> None:
         """Begin one inference, or let it wait for the end of the turn."""
         body, head = exchange.body, exchange.head
-        header = b""
         if INFERENCE_LENGTH in head.headers:
             json_bytes = parse_json_bytes(head.headers[INFERENCE_LENGTH], len(body))
-            if not json_bytes or len(body) > LARGE_BODY_BYTES:
+            binary = None
+            if json_bytes and len(body) <= LARGE_BODY_BYTES:
+                binary = binary_head(bytes(body[:json_bytes]), len(body))
+            if binary is None:
                 self._begin(exchange, json_bytes)
                 return
-            header = bytes(body[:json_bytes])
+            self._binary_turns.setdefault((head.route, binary.form), []).append((exchange, binary))
         elif len(body) > LARGE_BODY_BYTES:
             self._begin(exchange, None)
             return
-        key = (head.route, header)
-        turns = self._turns
-        if key in turns:
-            turns[key].append(exchange)
-            return
-        first = not turns
-        turns[key] = [exchange]
-        if first:
+        else:
+            self._turns.setdefault(head.route, []).append(exchange)
+        if not self._waiting:
+            self._waiting = True
             exchange.context.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
+        self._waiting = False
         turns, self._turns = self._turns, {}
-        for (_, header), exchanges in turns.items():
-            # Nothing is done for a client that has gone since.
+        binary_turns, self._binary_turns = self._binary_turns, {}
+        # Nothing is done for a client that has gone since.
+        for exchanges in turns.values():
             waiting = [exchange for exchange in exchanges if exchange.connection is not None]
             if waiting:
-                self._begin_turn(header, waiting)
+                route = waiting[0].route
+                bodies = [exchange.body for exchange in waiting]
+                model = route.model_name, route.model_version
+                self._begin_turn(decode_turn(bodies, *model, self._frames), waiting)
+        for pairs in binary_turns.values():
+            pairs = [pair for pair in pairs if pair[0].connection is not None]
+            if pairs:
+                waiting = [exchange for exchange, _ in pairs]
+                route = waiting[0].route
+                bodies = [exchange.body for exchange in waiting]
+                heads = [head for _, head in pairs]
+                model = route.model_name, route.model_version
+                self._begin_turn(decode_binary_turn(heads, bodies, *model), waiting)
 
-    def _begin_turn(self, header: bytes, exchanges: list[Exchange]) -> None:
-        route = exchanges[0].route
-        bodies = [exchange.body for exchange in exchanges]
-        model = route.model_name, route.model_version
-        if header:
-            turn = decode_binary_turn(header, bodies, *model)
-        else:
-            turn = decode_turn(bodies, *model, self._frames)
+    def _begin_turn(self, turn: Turn, exchanges: list[Exchange]) -> None:
         for index, outcome in turn.others:
             exchanges[index].attempt(partial(self._begin_other, outcome))
         if turn.block is None:

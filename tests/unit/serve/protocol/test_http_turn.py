@@ -5,53 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.errors import InvalidRequest, PenstockError
-from serve.protocol.http_request import decode
-from serve.protocol.http_turn import Turn, decode_binary_turn, decode_turn
+from serve.errors import InvalidRequest
+from serve.protocol.http_turn import decode_turn
 from serve.protocol.json_frame import FrameMemory
 from serve.tensors import InferRequest
+from tests.support.turns import alone, outcomes, told
 
 
 def body(data: Any, *, name: str = "x", shape: Any = (1, 2), **fields: Any) -> bytes:
     tensor = {"name": name, "shape": shape, "datatype": "FP32", "data": data}
     return json.dumps({"inputs": [tensor], **fields}).encode()
-
-
-def outcomes(turn: Turn, count: int) -> list[InferRequest | PenstockError]:
-    """Every request of a turn by its index."""
-    found = dict(turn.others)
-    if turn.block is not None:
-        found |= zip(turn.members, turn.block.split(), strict=True)
-    return [found[index] for index in range(count)]
-
-
-def told(outcome: InferRequest | PenstockError) -> Any:
-    """What can be compared of a request or an error."""
-    if isinstance(outcome, PenstockError):
-        return type(outcome), str(outcome)
-    tensors = [
-        (
-            tensor.name,
-            tensor.datatype,
-            tensor.array.shape,
-            tensor.array.tolist(),
-            None if tensor.missing is None else tensor.missing.tolist(),
-        )
-        for tensor in outcome.inputs
-    ]
-    return outcome.id, outcome.parameters, outcome.outputs, tensors
-
-
-def alone(one: bytes, json_bytes: int | None = None) -> InferRequest | PenstockError:
-    try:
-        return decode(one, json_bytes, "m", "")
-    except PenstockError as error:
-        return error
 
 
 def test_requests_of_one_form_become_one_block() -> None:
@@ -106,57 +72,3 @@ def test_turn_gives_what_each_body_gives_alone(bodies: list[bytes], before: list
     decode_turn(before * 2, "m", "", frames)
     together = outcomes(decode_turn(bodies, "m", "", frames), len(bodies))
     assert repr([told(one) for one in together]) == repr([told(alone(one)) for one in bodies])
-
-
-def header(**changes: Any) -> bytes:
-    tensor: dict[str, Any] = {
-        "name": "x",
-        "shape": [1, 2],
-        "datatype": "FP32",
-        "parameters": {"binary_data_size": 8},
-    }
-    message = {"inputs": [tensor | changes.pop("tensor", {})], **changes}
-    return json.dumps(message).encode()
-
-
-def raw(*values: float) -> bytes:
-    return np.array(values, np.float32).tobytes()
-
-
-def test_binary_requests_of_one_header_become_one_block() -> None:
-    top = header(parameters={"binary_data_output": True})
-    turn = decode_binary_turn(top, [top + raw(1, 2), top + raw(3, 4)], "m", "")
-    assert turn.block is not None
-    assert turn.binary_outputs
-    assert turn.block.inputs[0].array.tolist() == [[1, 2], [3, 4]]
-
-
-HEADERS = [
-    header(),
-    header(id="a"),
-    header(parameters={"binary_data_output": True}),
-    header(parameters={"binary_data_output": 1}),
-    header(parameters={"priority": 1}),
-    header(outputs=[{"name": "y"}]),
-    header(tensor={"shape": [2]}),
-    header(tensor={"shape": [3]}),
-    header(tensor={"shape": []}),
-    header(tensor={"shape": [-1, -2]}),
-    header(tensor={"datatype": "BYTES", "shape": [1]}),
-    header(tensor={"datatype": "FP16", "shape": [4]}),
-    header(tensor={"parameters": {"binary_data_size": -8}}),
-    header(tensor={"parameters": {"binary_data_size": 8, "other": 1}}),
-    header(tensor={"parameters": {"binary_data_size": 8, "shared_memory_region": "r"}}),
-    header(tensor={"data": [1, 2]}),
-    header(tensor={"datatype": "BOOL", "shape": [8]}),
-    b"{",
-]
-
-
-@pytest.mark.parametrize("top", HEADERS, ids=range(len(HEADERS)))
-@given(tails=st.lists(st.sampled_from([raw(1, 2), raw(3, 4), b"", raw(1)]), max_size=4))
-def test_binary_turn_gives_what_each_body_gives_alone(top: bytes, tails: list[bytes]) -> None:
-    bodies = [top + tail for tail in tails]
-    together = outcomes(decode_binary_turn(top, bodies, "m", ""), len(bodies))
-    single = [told(alone(one, len(top))) for one in bodies]
-    assert repr([told(one) for one in together]) == repr(single)
