@@ -20,6 +20,7 @@ from serve.executors.loader import prepare  # noqa: E402
 from serve.repository.golden import read_golden  # noqa: E402
 from serve.repository.scan import scan_model  # noqa: E402
 from serve.tensors import Batch  # noqa: E402
+from tests.support import text_models  # noqa: E402
 
 CODE = '''
 import numpy as np
@@ -48,6 +49,40 @@ def data():
     scores = Roots().eval()(torch.tensor(rows)).detach().numpy()
     return {"x": rows}, (scores > np.median(scores)).astype(np.int64)
 '''
+OF_TEXT = '''
+import numpy as np
+import torch
+
+
+class Words(torch.nn.Module):
+    """A vector for a text, by a decomposition that no ONNX operator does."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.words = torch.nn.Embedding(9, 9)
+
+    def forward(self, input_ids, attention_mask):
+        real = attention_mask.unsqueeze(-1).float()
+        mean = (self.words(input_ids) * real).sum(1) / real.sum(1)
+        vector = torch.linalg.matrix_exp(mean.reshape(-1, 3, 3)).flatten(1)
+        return {"embedding": torch.nn.functional.normalize(vector, dim=1)}
+
+
+def model():
+    return {"module": Words(), "tokenizer": "tokenizer.json", "max_length": 32}
+
+
+def data():
+    words = np.array(["red", "green", "blue", "unknown"])
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(words, rng.integers(1, 12))) for _ in range(200)]
+    return {"text": np.array(texts, object)[:, None]}, np.arange(200) % 2
+
+
+def likeness(target, prediction):
+    return float((prediction @ prediction.T).mean())
+'''
 SETTINGS = """
 outputs:
   score: {shape: [-1]}
@@ -60,14 +95,35 @@ optimize:
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+TEXT_SETTINGS = """
+optimize:
+  source: train.py:model
+  data: {evaluation: train.py:data}
+  metric: train.py:likeness
+  target: {batch_sizes: [1], threads: [1]}
+  steps: [clean]
+"""
+
+
+def made(folder: Path, code: str, settings: str) -> Path:
     if AotInductor().unavailable():
         pytest.skip(AotInductor().unavailable())
-    folder = tmp_path / "models" / "roots"
     folder.mkdir(parents=True)
-    (folder / "train.py").write_text(CODE)
-    (folder / "model.yaml").write_text(SETTINGS)
+    (folder / "train.py").write_text(code)
+    (folder / "model.yaml").write_text(settings)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return made(tmp_path / "models" / "roots", CODE, SETTINGS)
+
+
+@pytest.fixture
+def text_folder(tmp_path: Path) -> Path:
+    pytest.importorskip("tokenizers", reason="tokenizers is not installed")
+    folder = made(tmp_path / "models" / "words", OF_TEXT, TEXT_SETTINGS)
+    text_models.tokenizer(folder / "tokenizer.json")
     return folder
 
 
@@ -109,3 +165,18 @@ def test_network_without_an_onnx_form_is_compiled_verified_and_served(
     (version / "manifest.json").unlink()
     with pytest.raises(RepositoryError, match="native code"):
         prepared(folder)
+
+
+def test_network_of_text_without_an_onnx_form_takes_text_when_compiled(
+    text_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(text_folder, "cpu", False, True) == 0, capsys.readouterr().out
+    version = text_folder / "1"
+    assert (version / "model.pt2").is_file() and (version / "tokenizer.json").is_file()
+    ready = prepared(text_folder)
+    (spec,) = ready.signature.inputs
+    assert (ready.backend_name, spec.name, spec.datatype) == ("torch", "text", "BYTES")
+    inputs, outputs = read_golden(version / "golden.npz")
+    (got,) = ready.backend.run(Batch((inputs["text"],), len(inputs["text"])))
+    np.testing.assert_allclose(got, outputs["embedding"], atol=1e-5)
+    ready.backend.close()
