@@ -1,7 +1,9 @@
 """A model in PyTorch eager mode behind a plain web server: how most models are served at first.
 
 One thread a connection, one text a call, nothing batched; the tokenizer and the model are those
-that ``models/minilm`` is optimised from.
+that ``models/minilm`` is optimised from. Calls run one at a time, each on all threads, in the order
+in which they came: callers who ran their own at once would take the cores from each other, and
+answer a third as many.
 
     python -m benchmarks.eager.server models/minilm/teacher.py --threads 2 --port N
 """
@@ -12,6 +14,7 @@ import argparse
 import importlib.util
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,9 +38,14 @@ class Embedder:
         self._module = given["module"]
         self._tokenizer = tokenizers.Tokenizer.from_file(given["tokenizer"])
         self._tokenizer.enable_truncation(given["max_length"])
+        # A lock would let whoever asks again at once go before those who wait.
+        self._turns = ThreadPoolExecutor(max_workers=1)
 
     def __call__(self, text: str) -> list[float]:
-        """Its embedding."""
+        """Its embedding, when its turn has come."""
+        return self._turns.submit(self._embed, text).result()
+
+    def _embed(self, text: str) -> list[float]:
         encoded = self._tokenizer.encode(text)
         torch = self._torch
         ids = torch.tensor([encoded.ids])
