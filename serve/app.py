@@ -18,6 +18,7 @@ from serve.executors.remote.options import RemoteOptions
 from serve.gateway.control import Controller
 from serve.gateway.dataplane import Gateway
 from serve.gateway.endpoint import Endpoint
+from serve.gateway.overview import Overview, Replicas, make_overview
 from serve.gateway.remote_control import RemoteController, ReplicaFinder
 from serve.monitoring.metrics import ServerMetrics
 from serve.monitoring.prometheus import exposition
@@ -67,7 +68,9 @@ class _Listening:
             self.grpc = create_grpc_server(self.gateway, settings.grpc, clock, status)
         if settings.admin:
             page = exposition(metrics, self._states, self._gauges())
-            self.admin = create_admin_server(self.gateway, settings.admin, clock, page, status)
+            self.admin = create_admin_server(
+                self.gateway, settings.admin, clock, page, self.overview, status
+            )
 
     async def _listen(self, *, share_ports: bool = False) -> None:
         """Answer probes from now on; raises what a listener raises if it cannot bind."""
@@ -103,6 +106,28 @@ class _Listening:
         self._controller.close()
         if self.admin is not None:
             await self.admin.stop(0)
+
+    def overview(self) -> Overview:
+        """How every version is, as the admin port tells it."""
+        live = {
+            (endpoint.live.name, endpoint.live.version): (
+                endpoint.live.platform,
+                endpoint.live.executor.slots,
+            )
+            for endpoint in self._table.handles()
+        }
+        return make_overview(
+            self._settings.name,
+            self.gateway.server_ready(),
+            self._table.index(),
+            self._metrics,
+            live,
+            self._replicas(),
+        )
+
+    def _replicas(self) -> dict[tuple[str, str], Replicas] | None:
+        """The replicas of each version; None: models run in this process."""
+        return None
 
     def _states(self) -> list[tuple[str, str, str]]:
         return [(*key, str(state)) for key, state in self._table.states().items()]
@@ -226,6 +251,9 @@ class GatewayApp(_Listening):
         """Listen, beside other gateways of this machine; probes are answered from now on."""
         await self._listen(share_ports=True)
         log.info("gateway on %s", self.addresses())
+
+    def _replicas(self) -> dict[tuple[str, str], Replicas]:
+        return self._controller.replicas()
 
     async def apply(self, plan: Plan) -> None:
         """Serve what the plan says from now on; see ``RemoteController.apply``."""

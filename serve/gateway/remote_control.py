@@ -12,11 +12,13 @@ from serve.clock import Clock
 from serve.config import ModelConfig
 from serve.errors import PenstockError
 from serve.executors.ray.plan import Plan, Served
-from serve.executors.remote.executor import RemoteExecutor
+from serve.executors.remote.executor import RemoteExecutor, ReplicaStatus
 from serve.executors.remote.live import go_live_remote
 from serve.executors.remote.options import Endpoint as Address
 from serve.executors.remote.options import RemoteOptions, WantedModel
+from serve.executors.remote.replica import State
 from serve.gateway.endpoint import Endpoint
+from serve.gateway.overview import Member, Replicas
 from serve.monitoring.metrics import ReplicaMetrics, ServerMetrics
 from serve.repository.table import WHOLE_MODEL, ModelTable
 
@@ -90,6 +92,8 @@ class RemoteController:
         # state
         self._used: dict[Key, _Running] = {}
         self._known: set[Key] = set()
+        self._wanted: dict[Key, tuple[int, int]] = {}
+        """Least and most replicas of each version of the last plan."""
         self._retiring: set[_Running] = set()
         self._applying = asyncio.Lock()
 
@@ -100,6 +104,9 @@ class RemoteController:
         when what the plan no longer has is answered and closed.
         """
         async with self._applying:
+            self._wanted = {
+                (served.name, served.version): _bounds(served.config) for served in plan.versions
+            }
             begun: list[asyncio.Task[None]] = []
             for served in plan.versions:
                 key = (served.name, served.version)
@@ -118,6 +125,21 @@ class RemoteController:
                     self._say_unreachable()
             leaving += [self._retire(running) for running in self._retiring]
             await asyncio.gather(*leaving)
+
+    def replicas(self) -> dict[tuple[str, str], Replicas]:
+        """The replicas of each version of the plan, by model and version ("": none is known)."""
+        found = {}
+        for key, (least, most) in self._wanted.items():
+            members = []
+            if (running := self._used.get(key)) is not None:
+                members = [_member(status) for status in running.executor.replicas()]
+            ready = sum(member.state in (State.READY, State.RESTING) for member in members)
+            name, version = key
+            text = "" if version == WHOLE_MODEL else str(version)
+            found[name, text] = Replicas(
+                least=least, most=most, ready=ready, members=tuple(members)
+            )
+        return found
 
     def idle(self) -> bool:
         """Whether every accepted request has been answered."""
@@ -226,3 +248,23 @@ class RemoteController:
             running.endpoint.live.close()
         else:
             running.executor.close()
+
+
+def _bounds(config: ModelConfig) -> tuple[int, int]:
+    wanted = config.autoscaling
+    return wanted.min_replicas, wanted.max_replicas or wanted.min_replicas
+
+
+def _member(status: ReplicaStatus) -> Member:
+    endpoint = status.endpoint
+    return Member(
+        name=status.name,
+        state=str(status.state),
+        problem=status.problem,
+        slots=status.slots,
+        batches=status.in_flight,
+        address=str(endpoint),
+        admin=endpoint.admin,
+        node=endpoint.node,
+        pid=endpoint.pid,
+    )

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from serve.clock import NS_PER_S
 from serve.monitoring.metrics import Histogram, ServerMetrics
 
-__all__ = ["States", "exposition"]
+__all__ = ["States", "exposition", "seconds"]
 
 States = Callable[[], Iterable[tuple[str, str, str]]]
 """Gives (model, version, state) of every version known."""
@@ -54,7 +54,7 @@ class _ServerCollector(Collector):
         for version in list(self._metrics.versions.values()):
             for protocol, series in list(version.series.items()):
                 for stage in ("queue", "execute", "total"):
-                    buckets, total = _seconds(getattr(series, stage))
+                    buckets, total = seconds(getattr(series, stage))
                     labels = [version.model, version.version, protocol, stage]
                     durations.add_metric(labels, buckets, total)
         yield durations
@@ -130,7 +130,7 @@ class _ServerCollector(Collector):
             if replicas is None:
                 continue
             names = [version.model, version.version]
-            transport.add_metric(names, *_seconds(replicas.transport))
+            transport.add_metric(names, *seconds(replicas.transport))
             for reason, count in list(replicas.retries.items()):
                 retries.add_metric([*names, reason], count)
             given_up.add_metric(names, replicas.given_up)
@@ -181,6 +181,7 @@ def _bound(bound: int | None, unit: int) -> str:
     return "+Inf" if bound is None else str(float(bound) / unit)
 
 
-def _seconds(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
+def seconds(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
+    """Buckets and sum of a histogram of nanoseconds, as families want them."""
     buckets = [(_bound(bound, NS_PER_S), float(count)) for bound, count in histogram.cumulative()]
     return buckets, histogram.total / NS_PER_S

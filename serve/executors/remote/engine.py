@@ -25,6 +25,7 @@ from serve.executors.remote.engine_connection import EngineConnection, Served
 from serve.executors.remote.engine_options import EngineOptions
 from serve.executors.remote.runner import Runner, Statistics
 from serve.executors.remote.wire import FrameError
+from serve.monitoring.metrics import Histogram
 
 __all__ = ["Engine"]
 
@@ -78,6 +79,11 @@ class Engine:
         """The counters; does not wait for the engine's thread."""
         served = self._running_state()
         return served.runner.statistics(len(served.connections))
+
+    @property
+    def durations(self) -> Histogram:
+        """For how long batches ran, in nanoseconds; it grows meanwhile."""
+        return self._running_state().runner.durations
 
     def health(self, timeout_s: float = 5.0) -> None:
         """Ask the thread that serves the gateways, and look for a batch that hangs.

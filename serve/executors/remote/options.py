@@ -14,12 +14,16 @@ __all__ = ["Endpoint", "RemoteOptions", "WantedModel"]
 class Endpoint:
     """Where a replica listens: ``path`` of a Unix socket if it is on this node, else TCP.
 
-    The path wins if both are given.
+    The path wins if both are given. The rest is for people, scrapers and tests: the ``node`` and
+    ``pid`` of the replica, and ``admin``, host:port of its metrics ("" if there are none).
     """
 
     path: str = ""
     host: str = ""
     port: int = 0
+    node: str = field(default="", compare=False)
+    pid: int = field(default=0, compare=False)
+    admin: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return self.path or f"{self.host}:{self.port}"

@@ -10,6 +10,7 @@ from functools import partial
 import msgspec
 
 from serve.clock import Clock
+from serve.monitoring.metrics import DURATION_BOUNDS_NS, Histogram
 from serve.scheduling.execution import Executor, Outcome
 from serve.scheduling.running import STALL_FACTOR
 from serve.tensors import Batch
@@ -48,12 +49,14 @@ class Statistics:
 class Runner:
     """Gives an executor as many batches as it has slots, in the order in which they came.
 
-    All methods belong to the engine's loop but for ``statistics`` and ``stalled_ns``.
+    All methods belong to the engine's loop but for ``statistics`` and ``stalled_ns``;
+    ``durations`` are nanoseconds for which batches ran.
     """
 
     def __init__(
         self, executor: Executor, max_queued: int, clock: Clock, stall_floor_ns: int
     ) -> None:
+        self.durations = Histogram(DURATION_BOUNDS_NS)
         self._executor = executor
         self._max_queued = max_queued
         self._clock = clock
@@ -108,6 +111,7 @@ class Runner:
     def _finished(self, number: int, outcome: Outcome) -> None:
         work = self._running.pop(number)
         self._busy_ns += outcome.execute_ns
+        self.durations.observe(outcome.execute_ns)
         self._batches += 1
         self._rows += work.batch.rows
         if outcome.error is not None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import msgspec
+
 from serve.clock import Clock
 from serve.config import AdminSettings, HttpSettings
 from serve.gateway.interface import DataPlane
+from serve.gateway.overview import Overview, scrape_targets
 from serve.protocol.status import DEFAULT, StatusTable
 from serve.transport.http.exchange import Exchange
-from serve.transport.http.handlers import health_handler, index_handler
+from serve.transport.http.handlers import answer, health_handler, index_handler
 from serve.transport.http.routes import Handler, Pattern, RouteTable, get, post
 from serve.transport.http.server import HttpServer, error_counter
 
@@ -26,18 +29,22 @@ def create_admin_server(
     settings: AdminSettings,
     clock: Clock,
     metrics: Callable[[], bytes],
+    overview: Callable[[], Overview],
     status: StatusTable = DEFAULT,
 ) -> HttpServer:
-    """``/metrics``, ``/healthz``, ``/readyz`` and the repository index.
+    """``/metrics``, ``/healthz``, ``/readyz``, the repository index, ``/status`` and ``/sd``.
 
     ``metrics`` gives Prometheus text, and is called in a worker thread, so that a scrape of many
-    series does not hold up the requests of the main port.
+    series does not hold up the requests of the main port. ``overview`` is what ``/status`` tells,
+    and from it ``/sd`` has the targets for Prometheus's HTTP service discovery.
     """
     routes = RouteTable(
         [
             Pattern("/metrics", get(_metrics_handler(metrics))),
             Pattern("/healthz", get(health_handler("live", plane.server_live, status))),
             Pattern("/readyz", get(health_handler("ready", plane.server_ready, status))),
+            Pattern("/status", get(answer(overview))),
+            Pattern("/sd", get(_targets_handler(overview))),
             Pattern("/v2/repository/index", post(index_handler(plane))),
         ]
     )
@@ -62,6 +69,16 @@ def _metrics_handler(metrics: Callable[[], bytes]) -> Handler:
         context = exchange.context
         work: asyncio.Future[bytes] = context.loop.run_in_executor(context.pool, metrics)
         exchange.wait(work, _reply)
+
+    return handle
+
+
+def _targets_handler(overview: Callable[[], Overview]) -> Handler:
+    def handle(exchange: Exchange) -> None:
+        assert exchange.connection is not None
+        # Whoever asks has reached us at this address, whatever we would call it ourselves.
+        own = exchange.connection.local_address()
+        exchange.reply([msgspec.json.encode(scrape_targets(own, overview()))])
 
     return handle
 

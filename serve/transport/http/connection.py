@@ -176,6 +176,11 @@ class Connection(asyncio.Protocol):
         idle = self._reader.phase == IDLE and not self._waiting
         return idle and bool(self._pending) and self._pending[-1] is exchange
 
+    def local_address(self) -> str:
+        """host:port at which the client has reached us."""
+        host, port = self._transport.get_extra_info("sockname")[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
     def answered(self, exchange: Exchange) -> None:
         """Send the answer, and those behind it that waited for it."""
         pending = self._pending

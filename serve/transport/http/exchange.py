@@ -64,6 +64,9 @@ class Carrier(Protocol):
     def is_last(self, exchange: Exchange) -> bool:
         """Whether nothing of a later request has been received."""
 
+    def local_address(self) -> str:
+        """host:port at which the client has reached us."""
+
 
 class Cancellable(Protocol):
     """What is under way for a request: a ticket of the data plane, or a future."""

@@ -17,6 +17,7 @@ from serve.executors.remote.options import Endpoint as Address
 from serve.executors.remote.options import RemoteOptions
 from serve.gateway.dataplane import Gateway
 from serve.gateway.endpoint import Endpoint
+from serve.gateway.overview import Member, Replicas
 from serve.gateway.remote_control import RemoteController
 from serve.monitoring.metrics import ServerMetrics
 from serve.repository.table import ModelTable
@@ -137,3 +138,32 @@ async def test_version_that_left_the_plan_is_closed(bench: Bench, tmp_path: Path
             bench.table.resolve("m", "")
         assert await asyncio.to_thread(engine.drain, PATIENCE_S)
         assert bench.controller.idle()
+
+
+async def test_replicas_of_every_version_of_the_plan_are_told(bench: Bench, tmp_path: Path) -> None:
+    with an_engine(tmp_path, Model(), instances=2) as engine:
+        address = Address(str(tmp_path / "sockets/r.sock"), node="n1", pid=7, admin="h:9")
+        bench.finder.known["one"] = {"r": address}
+        await bench.apply(ready("one"), Served("bad", 0, "UNAVAILABLE", "cut off"))
+        found = bench.controller.replicas()
+        assert found["bad", ""] == Replicas(least=1, most=1, ready=0)
+        assert found["m", "1"] == Replicas(
+            least=1,
+            most=1,
+            ready=1,
+            members=(
+                Member(
+                    name="r",
+                    state="ready",
+                    slots=2,
+                    address=str(address),
+                    admin="h:9",
+                    node="n1",
+                    pid=7,
+                ),
+            ),
+        )
+        await bench.apply()
+        assert bench.controller.replicas() == {}
+        bench.controller.close()
+        assert await asyncio.to_thread(engine.drain, PATIENCE_S)

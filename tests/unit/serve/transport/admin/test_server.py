@@ -5,23 +5,54 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import msgspec
 import pytest
 
 from serve.clock import monotonic_ns
 from serve.config import AdminSettings
+from serve.gateway.overview import Member, Overview, Replicas, make_overview
+from serve.monitoring.metrics import ServerMetrics
 from serve.transport.admin import create_admin_server
 from tests.support.http import FakePlane, Reply, get, parse_replies, post
 
+OVERVIEW = make_overview(
+    "test",
+    True,
+    [{"name": "echo", "version": "1", "state": "READY", "reason": ""}],
+    ServerMetrics(),
+    {},
+    {
+        ("echo", "1"): Replicas(
+            least=1,
+            most=2,
+            ready=1,
+            members=(
+                Member(name="a", state="ready", admin="10.0.0.1:9001", node="n1"),
+                Member(name="b", state="down"),
+            ),
+        )
+    },
+)
+
+
+def overview() -> Overview:
+    return OVERVIEW
+
 
 async def ask(plane: FakePlane, request: bytes, metrics=lambda: b"up 1\n") -> Reply:
-    server = create_admin_server(plane, AdminSettings(port=0), monotonic_ns, metrics)
+    server = create_admin_server(plane, AdminSettings(port=0), monotonic_ns, metrics, overview)
     await server.start()
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    reply = await ask_at(server.port, request)
+    await server.stop(1)
+    return reply
+
+
+async def ask_at(port: int, request: bytes) -> Reply:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
     (reply,) = parse_replies(await reader.read())
     writer.close()
     await writer.wait_closed()
-    await server.stop(1)
     return reply
 
 
@@ -68,6 +99,26 @@ async def test_index_is_served():
     assert reply.json[0]["name"] == "echo"
 
 
+async def test_status_is_the_overview():
+    reply = await ask(FakePlane(), get("/status", Connection="close"))
+    assert reply.headers["content-type"] == "application/json"
+    assert msgspec.convert(reply.json, Overview) == OVERVIEW
+
+
+async def test_discovery_names_this_process_as_it_was_reached_and_engines_with_metrics():
+    server = create_admin_server(
+        FakePlane(), AdminSettings(port=0), monotonic_ns, lambda: b"", overview
+    )
+    await server.start()
+    reply = await ask_at(server.port, get("/sd", Connection="close"))
+    await server.stop(1)
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.json == [
+        {"targets": [f"127.0.0.1:{server.port}"], "labels": {"role": "gateway"}},
+        {"targets": ["10.0.0.1:9001"], "labels": {"role": "engine", "node": "n1"}},
+    ]
+
+
 async def test_inference_is_not_served():
     request = post(b"{}", "/v2/models/echo/infer", Connection="close")
     assert (await ask(FakePlane(), request)).status == 404
@@ -76,7 +127,9 @@ async def test_inference_is_not_served():
 async def test_taken_port_names_the_flag():
     listener = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
-    server = create_admin_server(FakePlane(), AdminSettings(port=port), monotonic_ns, bytes)
+    server = create_admin_server(
+        FakePlane(), AdminSettings(port=port), monotonic_ns, bytes, overview
+    )
     with pytest.raises(OSError, match="--admin-port"):
         await server.start()
     listener.close()
