@@ -18,6 +18,7 @@ import typer
 import typer.core
 from pydantic import BaseModel, ValidationError
 
+from serve.commands.models import models
 from serve.config import AdminSettings, GrpcSettings, HttpSettings, ServerSettings
 from serve.errors import PenstockError
 
@@ -33,6 +34,7 @@ app = typer.Typer(
     context_settings={"auto_envvar_prefix": "PENSTOCK", "max_content_width": 100},
     help="Serve a folder of models over HTTP and gRPC, batched, inside their SLO.",
 )
+app.add_typer(models, name="models")
 
 HTTP, GRPC, ADMIN, OWN = HttpSettings(), GrpcSettings(), AdminSettings(), ServerSettings()
 """The defaults of every flag."""
@@ -152,9 +154,12 @@ def serve(
     gateways: Annotated[
         int,
         typer.Option(
-            help="Processes that answer clients, with --ray.", min=1, rich_help_panel="Ray"
+            help="Processes that answer clients, with --ray; 0: one, and on a cluster that was"
+            " joined one on every node, or on every node that has the resource penstock_gateway.",
+            min=0,
+            rich_help_panel="Ray",
         ),
-    ] = 1,
+    ] = 0,
 ) -> None:
     """Serve a model repository until SIGTERM or SIGINT."""
 

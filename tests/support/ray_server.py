@@ -11,8 +11,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,22 @@ POLL_S = 0.1
 class RayServer:
     """The server's process, with what it and its replicas log in a file."""
 
-    def __init__(self, repository: Path, log: Path, *flags: str) -> None:
+    def __init__(
+        self,
+        repository: Path,
+        log: Path,
+        *flags: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._log = log
         ports = [f"--{name}-port=0" for name in ("http", "grpc", "admin")]
         command = [PENSTOCK, "serve", str(repository), "--ray", "--host=127.0.0.1"]
         with log.open("w") as out:
             self.process = subprocess.Popen(
-                [*command, *ports, *flags], stdout=out, stderr=out, env={**os.environ}
+                [*command, *ports, *flags],
+                stdout=out,
+                stderr=out,
+                env={**os.environ, **(environment or {})},
             )
 
     def wait_for(self, pattern: str, times: int = 1) -> re.Match[str]:
@@ -62,11 +72,7 @@ class RayServer:
 
     def replicas(self, model: str) -> list[psutil.Process]:
         """The worker processes of a model."""
-        return [
-            process
-            for process in self.descendants()
-            if re.match(rf"ray::ServeReplica:[^:]*:{model}:", " ".join(process.cmdline()))
-        ]
+        return replicas_among(self.descendants(), model)
 
     def stop(self) -> int:
         """Ctrl-C; the exit code."""
@@ -78,11 +84,30 @@ class RayServer:
         rows = post(self.http, "/v2/repository/index", {})
         return {(row["name"], row["version"]): (row["state"], row["reason"]) for row in rows}
 
+    def status(self) -> dict[str, Any]:
+        """What a gateway tells of itself, its models and their replicas."""
+        with urllib.request.urlopen(f"http://{self.admin}/status", timeout=60) as answer:
+            told: dict[str, Any] = json.load(answer)
+        return told
+
+
+def replicas_among(processes: Iterable[psutil.Process], model: str) -> list[psutil.Process]:
+    """Those that are replicas of a model, or with ``gateways`` the gateways."""
+    found = []
+    for process in processes:
+        with suppress(psutil.Error):
+            line = " ".join(process.cmdline())
+            if re.match(rf"ray::ServeReplica:[^:]*:{model}:", line):
+                found.append(process)
+    return found
+
 
 @contextmanager
-def ray_server(repository: Path, log: Path, *flags: str) -> Iterator[RayServer]:
+def ray_server(
+    repository: Path, log: Path, *flags: str, environment: Mapping[str, str] | None = None
+) -> Iterator[RayServer]:
     """Serve ``repository`` until the block ends, and leave no process whatever happens."""
-    server = RayServer(repository, log, *flags)
+    server = RayServer(repository, log, *flags, environment=environment)
     try:
         server.wait_until_serving()
         yield server

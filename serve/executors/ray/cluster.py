@@ -19,7 +19,7 @@ from typing import Any
 
 from serve.clock import NS_PER_S, monotonic_ns
 
-__all__ = ["LOCAL", "Cluster", "connected"]
+__all__ = ["LOCAL", "Cluster", "connected", "joined"]
 
 log = logging.getLogger("penstock.ray")
 
@@ -28,6 +28,9 @@ LOCAL = "local"
 OBJECT_STORE_BYTES = 100 * 10**6
 """Ray's own store, through which only what Serve says to its replicas passes."""
 SECRET_BYTES = 32
+RUN_BYTES = 6
+KEPT = b"penstock"
+"""Where a cluster keeps what the first of our servers on it has made up."""
 REMOVE_S = 5.0
 REMOVE_AGAIN_S = 0.05
 
@@ -56,7 +59,8 @@ class Cluster:
 def connected(address: str) -> Iterator[Cluster]:
     """Start a cluster of our own (``LOCAL``), or join the one at ``address``, and leave it again.
 
-    Of a cluster of our own nothing is left afterwards, neither a process nor a file.
+    Of a cluster of our own nothing is left afterwards, neither a process nor a file. On a joined
+    one the secret of the replicas stays, so that a server that comes after us can take over.
 
     Raises:
         ConnectionError: there is no cluster at ``address``, or it does not know our token.
@@ -67,12 +71,31 @@ def connected(address: str) -> Iterator[Cluster]:
         return
     ray = _ray()
     ray.init(address=address, namespace="penstock", logging_level=logging.WARNING)
-    run = secrets.token_hex(6)
     try:
-        folder = Path("/tmp") / f"penstock-{os.geteuid()}-{run}"  # noqa: S108 - of mode 0700
-        yield Cluster(False, folder, secrets.token_bytes(SECRET_BYTES))
+        yield joined()
     finally:
         ray.shutdown()
+
+
+def joined() -> Cluster:
+    """The cluster that this process is part of, and where our servers on it meet."""
+    made_up = secrets.token_bytes(SECRET_BYTES + RUN_BYTES)
+    known = _first(KEPT, made_up)
+    secret, run = known[:SECRET_BYTES], known[SECRET_BYTES:].hex()
+    folder = Path("/tmp") / f"penstock-{os.geteuid()}-{run}"  # noqa: S108 - of mode 0700
+    return Cluster(False, folder, secret)
+
+
+def _first(name: bytes, value: bytes) -> bytes:
+    """What the cluster keeps under ``name``: ``value``, unless there is something already.
+
+    Ray's own store of such things, which is private to it and as safe as its token.
+    """
+    from ray.experimental import internal_kv
+
+    internal_kv._internal_kv_put(name, value, overwrite=False, namespace=name)
+    kept: bytes = internal_kv._internal_kv_get(name, namespace=name)
+    return kept
 
 
 @contextmanager

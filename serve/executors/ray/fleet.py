@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,14 +21,11 @@ from serve.config import ServerSettings
 from serve.errors import PenstockError
 from serve.executors.loader import source_of
 from serve.executors.ray.cluster import Cluster
-from serve.executors.ray.deployments import (
-    GRACE_S,
-    application_name,
-    engines,
-    gateways,
-)
+from serve.executors.ray.deployments import application_name, engines
 from serve.executors.ray.engine_replica import EngineSpec
+from serve.executors.ray.failure import last_line
 from serve.executors.ray.gateway_replica import GatewaySpec, MakeServer
+from serve.executors.ray.gateway_tier import GRACE_S, GatewayTier, places
 from serve.executors.ray.placement import actor_options, unmet
 from serve.executors.ray.plan import Plan, Served, settings_text
 from serve.executors.ray.router import ENGINE
@@ -43,6 +39,7 @@ log = logging.getLogger("penstock.ray")
 
 Key = tuple[str, int]
 LOADING = Progress("LOADING")
+FAILING = ("DEPLOY_FAILED", "UNHEALTHY")
 STOP_POLL_S = 0.1
 
 
@@ -72,13 +69,13 @@ class Fleet:
         self._settings = settings
         self._clock = clock
         self._gateway_count = gateway_count
-        self._gateway_spec = GatewaySpec(make, settings, cluster.secret)
-        self._gateways = f"{settings.name}:gateways"
+        self._gateways = GatewayTier(settings.name, GatewaySpec(make, settings, cluster.secret))
         self._wanted: dict[Key, _Wanted] = {}
         self._serving: dict[Key, _Wanted] = {}
         self._broken: tuple[Served, ...] = ()
-        self._told: Plan | None = None
         self._deployed: set[str] = set()
+        self._adopted: set[str] = set()
+        self._ill: set[str] = set()
         self._tried = False
 
     @property
@@ -86,13 +83,27 @@ class Fleet:
         """Versions, and models of which no version is known, that are not served."""
         return sum(served.state == "UNAVAILABLE" for served in self._plan().versions)
 
-    def clear(self) -> None:
-        """Delete what a server of the same name has left in the cluster."""
+    def adopt(self) -> None:
+        """Take over what a server of the same name has left in the cluster: it goes on answering.
+
+        Waits until what is about to go is gone.
+        """
+        give_up_ns = self._clock() + int((self._settings.drain_timeout_s + GRACE_S) * NS_PER_S)
         prefix = f"{self._settings.name}:"
-        for name in list(serve.status().applications):
-            if name.startswith(prefix):
-                log.warning("deleting %s, of an earlier server of this name", name)
-                serve.delete(name)
+        while True:
+            left = {
+                name: application.status
+                for name, application in serve.status().applications.items()
+                if name.startswith(prefix)
+            }
+            if "DELETING" not in left.values() or self._clock() > give_up_ns:
+                break
+            time.sleep(STOP_POLL_S)
+        left.pop(self._gateways.name, None)
+        for name in left:
+            log.info("taking over %s, of an earlier server of this name", name)
+        self._adopted = set(left)
+        self._deployed |= self._adopted
 
     def want(self, repository: Repository) -> None:
         """Have the repository's versions served from now on; see ``look`` for how far it is."""
@@ -116,23 +127,18 @@ class Fleet:
                     continue
                 name = application_name(self._settings.name, source)
                 known = self._wanted.get(key)
-                wanted[key] = (
-                    known
-                    if known is not None and known.application == name
-                    else _Wanted(source, name, self._clock())
-                )
+                if known is None or known.application != name:
+                    known = _Wanted(source, name, self._clock())
+                elif known.progress.final:  # what it failed for may be mended
+                    self._delete(name)
+                    known = _Wanted(source, name, self._clock())
+                wanted[key] = known
         for served in broken:
             where = f"model '{served.name}'" + (f" version {served.version}" * bool(served.version))
             log.error("%s is not served: %s", where, served.reason)
         self._broken = tuple(broken)
         self._wanted = wanted
-        targets = [
-            engines(w.application, self._spec(w), self._cluster.default_cpus)
-            for w in wanted.values()
-            if w.application not in self._deployed
-        ]
-        self._deployed |= {w.application for w in wanted.values()}
-        self._tell(targets)
+        self._tell()
 
     def look(self) -> bool:
         """See how far the applications are, and tell the gateways; whether all is settled."""
@@ -152,12 +158,14 @@ class Fleet:
                 del self._serving[key]
         waiting = any(w.progress.state == "LOADING" for w in self._wanted.values())
         self._tried = self._tried or not waiting
-        if self._tell(()):
+        if self._tell():
             return False  # what Serve said of the gateways was before
-        gateway = applications.get(self._gateways)
+        for each in {self._gateways.name} | {w.application for w in self._serving.values()}:
+            self._say_health(each, applications.get(each))
+        gateway = applications.get(self._gateways.name)
         told = gateway is not None and gateway.status == "RUNNING"
         if told:
-            self._delete_unused()
+            self._delete_unused(waiting)
         return told and not waiting
 
     def replicas(self) -> dict[str, int]:
@@ -173,8 +181,8 @@ class Fleet:
 
     def stop(self) -> None:
         """End the gateways, which answer what they accepted; then the replicas."""
-        if self._gateways in serve.status().applications:
-            serve.delete(self._gateways)
+        if self._gateways.name in serve.status().applications:
+            serve.delete(self._gateways.name)
         # Not those that never had a replica: Serve would wait for one, as long as it may drain.
         ending = {
             name
@@ -237,32 +245,61 @@ class Fleet:
         coming |= {served.name for served in self._broken}
         return [key for key in self._serving if key not in self._wanted and key[0] in coming]
 
-    def _tell(self, targets: Iterable[Any]) -> bool:
+    def _say_health(self, name: str, application: Any) -> None:
+        """Log once that an application which is used fails, and once that it is well again."""
+        status = "" if application is None else str(application.status.value)
+        if status in FAILING and name not in self._ill:
+            self._ill.add(name)
+            messages = [deployment.message for deployment in application.deployments.values()]
+            log.error("%s is %s: %s", name, status, last_line("\n".join(messages)))
+        elif status == "RUNNING" and name in self._ill:
+            self._ill.discard(name)
+            log.info("%s is well again", name)
+
+    def _tell(self) -> bool:
         """Deploy what is new, and let gateways know if their plan is another; whether it is.
 
         Serve calls the gateways RUNNING again when all of them have done what it says.
         """
-        plan, new = self._plan(), list(targets)
-        other = plan != self._told
-        if other:
-            new.append(gateways(self._gateways, self._gateway_spec, plan, self._gateway_count))
-            self._told = plan
-        if new:
+        new = [
+            w
+            for w in self._wanted.values()
+            if w.application not in self._deployed and not w.progress.final
+        ]
+        targets = [engines(w.application, self._spec(w), self._cluster.default_cpus) for w in new]
+        plan = self._plan()
+        where = places(self._gateway_count, self._cluster.own, self._cluster.nodes())
+        tier = self._gateways.target(plan, where)
+        if tier is not None:
+            targets.append(tier)
+        if targets:
             serve.run_many(
-                new,
+                targets,
                 wait_for_ingress_deployment_creation=False,
                 wait_for_applications_running=False,
             )
-        return other
+            self._deployed |= {w.application for w in new}
+            self._gateways.told(plan, where)
+        return tier is not None
 
-    def _delete_unused(self) -> None:
-        """Delete applications that no gateway uses any more, and those that will never run."""
+    def _delete_unused(self, waiting: bool) -> None:
+        """Delete applications that no gateway uses any more, and those that will never run.
+
+        What was taken over may be in use, as long as versions are waited for.
+        """
         used = {w.application for w in self._wanted.values() if not w.progress.final}
         used |= {serving.application for serving in self._serving.values()}
+        if waiting:
+            used |= self._adopted
         for application in self._deployed - used:
             log.info("deleting %s", application)
-            serve.delete(application, _blocking=False)
-            self._deployed.discard(application)
+            self._delete(application, wait=False)
+
+    def _delete(self, application: str, wait: bool = True) -> None:
+        serve.delete(application, _blocking=wait)
+        self._deployed.discard(application)
+        self._adopted.discard(application)
+        self._ill.discard(application)
 
 
 def _has_replica(application: Any) -> bool:

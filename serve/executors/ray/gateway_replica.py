@@ -53,12 +53,26 @@ class GatewayReplica:
         # Metrics of gateways on one node must not share a port.
         settings = _on_own_admin_port(spec.settings, context.rank.local_rank)
         self._server: RemoteServer | None = spec.make(settings, Finder(), options)
-        await self._server.start()
+        self._listens = False
 
-    async def reconfigure(self, plan: dict[str, Any]) -> None:
-        """Called by Serve when the plan is another; it waits until that is done."""
-        if self._server is not None:
-            await self._server.apply(from_json(plan))
+    async def reconfigure(self, data: dict[str, Any]) -> None:
+        """Called by Serve with the first plan, and with every other; waits until that is done.
+
+        A gateway that joins others is given requests as soon as it listens, because it shares
+        their ports: it does so when it can answer them.
+        """
+        if self._server is None:
+            return
+        plan = from_json(data)
+        if not plan.complete:
+            await self._listen()
+        await self._server.apply(plan)
+        await self._listen()
+
+    async def _listen(self) -> None:
+        if self._server is not None and not self._listens:
+            self._listens = True
+            await self._server.start()
 
     async def __del__(self) -> None:
         """Called by Serve to end this gateway."""
