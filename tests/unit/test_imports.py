@@ -24,8 +24,8 @@ LEVELS = [
     {"serve.executors"},
     {"serve.gateway"},
     {"serve.transport"},
-    {"serve.app"},
-    {"serve.cli"},
+    {"serve.app", "serve.commands"},
+    {"serve.ray_app", "serve.cli"},
 ]
 CONTRACTS = {"serve.gateway.interface"}
 """Pure interfaces, importable from anywhere above the vocabulary."""

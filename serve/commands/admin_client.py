@@ -1,0 +1,74 @@
+"""Questions to the admin port of a running server, and what is wrong if it does not answer."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import TypeVar
+
+import msgspec
+
+from serve.config import AdminSettings
+
+__all__ = ["ask"]
+
+T = TypeVar("T")
+
+TIMEOUT_S = 10.0
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+# Straight there: a proxy of the environment seldom knows the way to an admin port.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def ask(admin: str, path: str, answer: type[T], timeout_s: float = TIMEOUT_S) -> T:
+    """The JSON that ``path`` of the server at ``admin`` answers; blocks.
+
+    ``admin`` is a URL, or host:port.
+
+    Raises:
+        ValueError: ``admin`` is no such thing, or something else than a server of ours answers.
+        ConnectionError: nothing answers, or not in time.
+    """
+    base = _base(admin)
+    try:
+        with _opener.open(base + path, timeout=timeout_s) as reply:
+            body = reply.read(MAX_ANSWER_BYTES)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise ValueError(_stranger(base, f"it answers {path} with status {error.code}")) from None
+    except http.client.HTTPException as error:
+        said = f"it does not speak HTTP ({type(error).__name__})"
+        raise ValueError(_stranger(base, said)) from None
+    except OSError as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
+        raise ConnectionError(
+            f"no server answers at {base} ({text}): start one with `penstock serve`, or say where"
+            " its admin port is with --admin"
+        ) from None
+    try:
+        return msgspec.json.decode(body, type=answer)
+    except msgspec.MsgspecError as error:
+        raise ValueError(_stranger(base, f"its answer to {path}: {error}")) from None
+
+
+def _base(admin: str) -> str:
+    url = admin if "://" in admin else f"http://{admin}"
+    parts = urllib.parse.urlsplit(url)
+    try:
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # of the port
+        usable = False
+    if not usable:
+        raise ValueError(f"--admin should be a URL or host:port, like localhost:8002; is {admin!r}")
+    return url.rstrip("/")
+
+
+def _stranger(base: str, said: str) -> str:
+    return (
+        f"{base} is not the admin port of a Penstock server: {said}; the admin port is"
+        f" {AdminSettings().port} unless `penstock serve` was given --admin-port"
+    )
