@@ -176,10 +176,16 @@ class Autoscaling(Settings):
     """How many replicas of the model there are on Ray. Owner: who pays for them."""
 
     min_replicas: int = Field(
-        1, ge=1, le=4096, description="Fewest; the model is ready when there are so many."
+        1,
+        ge=0,
+        le=4096,
+        description="Fewest; the model is ready when there are so many. 0: none while nobody asks.",
     )
     max_replicas: int | None = Field(
-        None, ge=1, le=4096, description="Most; default: min_replicas, which is then their number."
+        None,
+        ge=1,
+        le=4096,
+        description="Most; default: min_replicas, which is then their number, or 1.",
     )
     target_utilisation: float = Field(
         0.6,
@@ -194,8 +200,19 @@ class Autoscaling(Settings):
         120.0, ge=0, le=86_400, description="For so long fewer must do before any is ended."
     )
     look_back_s: float = Field(
-        10.0, gt=0, le=3600, description="Utilisation is the mean over this time."
+        10.0, gt=0, le=3600, description="Utilisation and waiting are means over this time."
     )
+    cold_start_timeout_s: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="With no replica, a request waits at most so long for the first one.",
+    )
+
+    @property
+    def most(self) -> int:
+        """Most replicas."""
+        return self.max_replicas or max(1, self.min_replicas)
 
     @model_validator(mode="after")
     def _ordered(self) -> Autoscaling:

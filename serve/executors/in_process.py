@@ -78,6 +78,9 @@ class InProcessExecutor:
     def attach(self, room: Callable[[], None]) -> None:
         """See ``Executor``: its slots are always the same."""
 
+    def starved(self) -> None:
+        """See ``Executor``; it always has a slot."""
+
     def withdraw(self, done: Callable[[Outcome], None]) -> None:
         """See ``Executor``: a batch that was handed over runs to its end."""
 

@@ -121,8 +121,9 @@ class Gateway:
         except Unavailable:
             return False
         live = endpoint.live
-        # Without a slot no replica is there that could answer.
-        return live.executor.slots > 0 and not live.batcher.stalled_ns(self._clock())
+        # Without a slot no replica is there that could answer; one that rests comes if asked.
+        answers = live.executor.slots > 0 or not live.config.autoscaling.min_replicas
+        return answers and not live.batcher.stalled_ns(self._clock())
 
     # questions
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from serve.clock import Clock
@@ -17,6 +18,7 @@ from serve.executors.remote.live import go_live_remote
 from serve.executors.remote.options import Endpoint as Address
 from serve.executors.remote.options import RemoteOptions, WantedModel
 from serve.executors.remote.replica import State
+from serve.gateway.cold_start import ColdStart
 from serve.gateway.endpoint import Endpoint
 from serve.gateway.overview import Member, Replicas
 from serve.monitoring.metrics import ReplicaMetrics, ServerMetrics
@@ -44,6 +46,9 @@ class ReplicaFinder(Protocol):
     ) -> None:
         """Call ``listener`` on ``loop`` with them, now and whenever they are others."""
 
+    def wake(self, application: str) -> None:
+        """Someone waits for a replica, and there is none: have one started."""
+
     def forget(self, application: str) -> None:
         """Nobody wants to know any more."""
 
@@ -60,6 +65,7 @@ class _Running:
     ready: asyncio.Task[None] | None = None
     endpoint: Endpoint | None = None
     replaces: _Running | None = None
+    cold: ColdStart | None = None
 
     @property
     def answers(self) -> bool:
@@ -179,6 +185,8 @@ class RemoteController:
             self._close(before)
         self._used[key] = running
         self._finder.find(served.application, self._loop, executor.update)
+        if not served.config.autoscaling.min_replicas:
+            self._finder.wake(served.application)  # only a replica knows what it serves
         running.ready = self._loop.create_task(self._take_over(key, running, served.config))
         return running.ready
 
@@ -190,6 +198,10 @@ class RemoteController:
             live = go_live_remote(
                 description, config, running.executor, metrics, self._clock, self._loop
             )
+            if not config.autoscaling.min_replicas:
+                wake = partial(self._finder.wake, running.application)
+                running.cold = ColdStart(live, wake, self._clock, self._loop)
+                running.executor.on_starved = running.cold.starved
             running.endpoint = Endpoint(live, self._clock)
         except PenstockError as error:
             log.error("model '%s' version %d is not served: %s", name, version, error)
@@ -244,6 +256,8 @@ class RemoteController:
             self._close(running.replaces)
         if running.ready is not None:
             running.ready.cancel()
+        if running.cold is not None:
+            running.cold.close()
         if running.endpoint is not None:
             running.endpoint.live.close()
         else:
@@ -252,7 +266,7 @@ class RemoteController:
 
 def _bounds(config: ModelConfig) -> tuple[int, int]:
     wanted = config.autoscaling
-    return wanted.min_replicas, wanted.max_replicas or wanted.min_replicas
+    return wanted.min_replicas, wanted.most
 
 
 def _member(status: ReplicaStatus) -> Member:

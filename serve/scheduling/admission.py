@@ -62,6 +62,10 @@ class Admission:
             return False
         return policy.admit(now_ns, rows, deadline_ns, load, self._cost, self._limits) is None
 
+    def work_ns(self, rows: int) -> int:
+        """Time in which one slot executes so many rows, in batches as they would be made."""
+        return policy.work_ns(rows, self.max_batch_rows, self._cost)
+
     def learn(self, rows: int, execute_ns: int) -> None:
         """Follow what a batch took."""
         self._until_learning -= 1

@@ -21,6 +21,7 @@ from serve.errors import DeadlineExceeded, InternalError, NotReady, PenstockErro
 from serve.monitoring.metrics import VersionMetrics
 from serve.scheduling import policy
 from serve.scheduling.admission import Admission
+from serve.scheduling.alarm import Alarm
 from serve.scheduling.batch import join, runs
 from serve.scheduling.cost import CostModel
 from serve.scheduling.entry import Entry
@@ -70,8 +71,8 @@ class Batcher:
         self._dispatch_due = False
         self._dispatching = False
         self._wait_timer: asyncio.TimerHandle | None = None
-        self._deadline_timer: asyncio.TimerHandle | None = None
-        self._deadline_ns = 0
+        # One a batcher, not one a request.
+        self._deadline = Alarm(loop, self.sweep)
         self._on_withdraw = self._withdrawn  # bound once, not for each request
         executor.attach(self._dispatch)
 
@@ -93,8 +94,8 @@ class Batcher:
         if not self._dispatch_due:
             self._dispatch_due = True
             self._loop.call_soon(self._dispatch_turn)
-        if self._deadline_timer is None or entry.deadline_ns < self._deadline_ns:
-            self._arm_deadline(entry.deadline_ns, now_ns)
+        if entry.deadline_ns < self._deadline.due_ns:
+            self._deadline.set(entry.deadline_ns, now_ns)
 
     def submit_block(self, entries: list[Entry], now_ns: int) -> list[Entry | PenstockError]:
         """``submit`` for the entries of one block, with the outcome of each.
@@ -106,8 +107,8 @@ class Batcher:
             return [self._unloaded() for _ in entries]
         rows = sum([entry.rows for entry in entries])
         deadline_ns = min([entry.deadline_ns for entry in entries])
-        if self._deadline_timer is None or deadline_ns < self._deadline_ns:
-            self._arm_deadline(deadline_ns, now_ns)
+        if deadline_ns < self._deadline.due_ns:
+            self._deadline.set(deadline_ns, now_ns)
         queued = self._queue.rows
         if not self._running and self._admission.free(queued + rows, deadline_ns - now_ns):
             if queued or self._retries or not self._goes_whole(rows):
@@ -134,7 +135,8 @@ class Batcher:
 
     def _goes_whole(self, rows: int) -> bool:
         """Whether an idle executor would be given so many rows at once, as they came."""
-        return rows <= self._admission.max_batch_rows and not self._limits.max_delay_ns
+        fits = rows <= self._admission.max_batch_rows and not self._limits.max_delay_ns
+        return fits and self._executor.slots > 0
 
     def _enqueue(self, entries: Sequence[Entry], now_ns: int) -> None:
         self._accept(entries, now_ns)
@@ -154,6 +156,17 @@ class Batcher:
         """How long the oldest batch has been running, if far too long; else 0."""
         return stalled_ns(self._running.values(), now_ns)
 
+    def waiting_ns(self) -> int:
+        """Nanoseconds in which one slot executes what waits here."""
+        return self._admission.work_ns(self._queue.rows)
+
+    def refuse_waiting(self, before_ns: int, error: PenstockError) -> int:
+        """Answer what was queued before then with ``error``; since when the rest waits, 0: none."""
+        for entry in list(self._queue):
+            if entry.enqueued_ns <= before_ns:
+                self._fail(entry, error)
+        return min([entry.enqueued_ns for entry in self._queue], default=0)
+
     @property
     def idle(self) -> bool:
         """Whether nothing waits or runs."""
@@ -171,10 +184,10 @@ class Batcher:
                 self._fail(entry, error)
         for entry in list(self._queue):
             self._fail(entry, error)
-        for timer in (self._wait_timer, self._deadline_timer):
-            if timer is not None:
-                timer.cancel()
-        self._wait_timer = self._deadline_timer = None
+        self._deadline.cancel()
+        if self._wait_timer is not None:
+            self._wait_timer.cancel()
+            self._wait_timer = None
 
     # admission
 
@@ -239,6 +252,8 @@ class Batcher:
             return True
         queue = self._queue
         if not queue.rows or free <= -self._executor.prefetch:
+            if queue.rows and not self._executor.slots:
+                self._executor.starved()
             return False
         now_ns = self._clock()
         lane = queue.next_lane()
@@ -356,7 +371,7 @@ class Batcher:
             entry,
             DeadlineExceeded(
                 f"model '{self._name}' did not answer within the deadline; waited"
-                f" {waited_ms:.0f} ms"
+                f" {waited_ms:.0f} ms{'' if self._executor.slots else ', without a replica'}"
             ),
         )
         return True
@@ -366,21 +381,9 @@ class Batcher:
             self._wait_timer.cancel()
         self._wait_timer = self._loop.call_later(wait_ns / NS_PER_S, self._dispatch)
 
-    def _arm_deadline(self, deadline_ns: int, now_ns: int) -> None:
-        """Look at all deadlines when the earliest of them is due."""
-        if self._deadline_timer is not None:
-            self._deadline_timer.cancel()
-        self._deadline_ns = deadline_ns
-        delay_s = max(0, deadline_ns - now_ns) / NS_PER_S
-        self._deadline_timer = self._loop.call_later(delay_s, self.sweep)
-
     def sweep(self) -> None:
-        """Answer every entry whose deadline has passed, queued or under way.
-
-        One timer a batcher, not one a request: it is set to the earliest deadline, and moved
-        only when an earlier one arrives or it has fired.
-        """
-        self._deadline_timer = None
+        """Answer every entry whose deadline has passed, queued or under way."""
+        self._deadline.cancel()
         now_ns = self._clock()
         live = list(self._queue)
         for running in self._running.values():
@@ -392,4 +395,4 @@ class Batcher:
             if all(entry.done for entry in running.entries):
                 self._executor.withdraw(running.done)
         if left:
-            self._arm_deadline(min(left), now_ns)
+            self._deadline.set(min(left), now_ns)

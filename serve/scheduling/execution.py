@@ -38,6 +38,9 @@ class Executor(Protocol):
     def attach(self, room: Callable[[], None]) -> None:
         """Call ``room``, on the event loop, whenever it can take more though no batch has ended."""
 
+    def starved(self) -> None:
+        """Something waits to be run, and ``slots`` is 0; said again at every attempt."""
+
     def submit(self, batch: Batch, quick_ns: int, done: Callable[[Outcome], None]) -> None:
         """Run a batch and call ``done`` exactly once, on the event loop.
 

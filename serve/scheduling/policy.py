@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from serve.scheduling.cost import CostModel
 
-__all__ = ["Limits", "Load", "Refusal", "admit", "batch_limit", "left_ns", "wait_ns"]
+__all__ = ["Limits", "Load", "Refusal", "admit", "batch_limit", "left_ns", "wait_ns", "work_ns"]
 
 HEADROOM = 0.5
 """Share of a latency budget that a prediction may fill: it is a mean, and promises are p99."""
@@ -84,13 +84,17 @@ def predicted_ns(rows: int, load: Load, cost: CostModel, limits: Limits) -> int:
     """Time until a request that comes now is answered: what runs, what waits, itself."""
     waiting = load.queued_rows + rows
     best = batch_limit(cost, limits)
-    if waiting <= best:
-        work = cost.batch_ns(waiting)
-    else:
-        batches, rest = divmod(waiting, best)
-        work = batches * cost.batch_ns(best) + (cost.batch_ns(rest) if rest else 0)
+    work = work_ns(waiting, best, cost)
+    if waiting > best:
         work //= max(1, load.slots)
     return load.running_left_ns + work
+
+
+def work_ns(rows: int, batch_rows: int, cost: CostModel) -> int:
+    """Time in which one slot executes so many rows, in batches of ``batch_rows``."""
+    batches, rest = divmod(rows, batch_rows)
+    work = batches * cost.batch_ns(batch_rows) if batches else 0
+    return work + cost.batch_ns(rest) if rest else work
 
 
 def admit(

@@ -69,12 +69,16 @@ class ManualExecutor:
         self.withdrawn: list[Callable[[Outcome], None]] = []
         self.batches: list[tuple[Batch, Callable[[Outcome], None]]] = []
         self.closed = False
+        self.starvations = 0
 
     def submit(self, batch: Batch, quick_ns: int, done: Callable[[Outcome], None]) -> None:
         self.batches.append((batch, done))
 
     def attach(self, room: Callable[[], None]) -> None:
         self.room = room
+
+    def starved(self) -> None:
+        self.starvations += 1
 
     def withdraw(self, done: Callable[[Outcome], None]) -> None:
         self.withdrawn.append(done)

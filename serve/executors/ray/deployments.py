@@ -1,8 +1,9 @@
-"""The Serve applications of models and of gateways. Imports ray."""
+"""The Serve applications of models. Imports ray."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from typing import Any
 
 from ray import serve
@@ -12,20 +13,17 @@ from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 from serve.backends.base import BackendSource
 from serve.config import ModelConfig
 from serve.executors.ray.engine_replica import EngineReplica, EngineSpec
-from serve.executors.ray.gateway_replica import GatewayReplica, GatewaySpec
+from serve.executors.ray.gateway_tier import GRACE_S
 from serve.executors.ray.placement import actor_options
-from serve.executors.ray.plan import Plan, as_json, settings_text
+from serve.executors.ray.plan import settings_text
 from serve.executors.ray.router import ENGINE, router_config, with_version
-from serve.executors.ray.scaling import UtilisationPolicy
+from serve.executors.ray.scaling import Rules, ScalingPolicy
 
-__all__ = ["GRACE_S", "application_name", "engines", "gateways"]
+__all__ = ["application_name", "engines"]
 
-GATEWAY = "Gateway"
 REPORT_S = 1.0
 """How often replicas report their load."""
 REPORT_VARIABLE = "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S"
-GRACE_S = 10.0
-"""Beyond the time to drain, before Serve ends a replica by force."""
 DIGEST_CHARACTERS = 10
 
 
@@ -65,38 +63,34 @@ def engines(application: str, spec: EngineSpec, default_cpus: float) -> RunTarge
         request_router_config=router_config(application),
         **number,
     )(EngineReplica)
-    return RunTarget(deployment.bind(spec), name=application, route_prefix=None)
-
-
-def gateways(application: str, spec: GatewaySpec, plan: Plan, number: int) -> RunTarget:
-    """The application of all gateways; deployed again with another plan, it is told that."""
-    deployment = serve.deployment(
-        name=GATEWAY,
-        num_replicas=number,
-        ray_actor_options={"num_cpus": 0},
-        user_config=as_json(plan),
-        health_check_period_s=2.0,
-        health_check_timeout_s=10.0,
-        graceful_shutdown_wait_loop_s=0.1,
-        graceful_shutdown_timeout_s=spec.settings.drain_timeout_s + GRACE_S,
-    )(GatewayReplica)
+    # So that to deploy it a second time changes nothing.
     deployment = with_version(deployment, "1")
     return RunTarget(deployment.bind(spec), name=application, route_prefix=None)
 
 
 def _autoscaling(config: ModelConfig) -> AutoscalingConfig | None:
     wanted = config.autoscaling
-    most = wanted.max_replicas or wanted.min_replicas
-    if most == wanted.min_replicas:
+    if wanted.most == wanted.min_replicas:
         return None
-    return AutoscalingConfig(
+    rules = Rules(
         min_replicas=wanted.min_replicas,
-        max_replicas=most,
+        max_replicas=wanted.most,
+        target_utilisation=wanted.target_utilisation,
+        latency_s=(config.slo.latency_ms or 0.0) / 1e3,
         upscale_delay_s=wanted.upscale_delay_s,
         downscale_delay_s=wanted.downscale_delay_s,
+    )
+    return AutoscalingConfig(
+        min_replicas=wanted.min_replicas,
+        # One shows that the version loads, and tells gateways what it is.
+        initial_replicas=max(1, wanted.min_replicas),
+        max_replicas=wanted.most,
+        # The policy has the delays, so that a simulation has them too.
+        upscale_delay_s=0.0,
+        downscale_delay_s=0.0,
         look_back_period_s=wanted.look_back_s,
         policy=AutoscalingPolicy(
-            policy_function=f"{UtilisationPolicy.__module__}:{UtilisationPolicy.__name__}",
-            policy_kwargs={"target_utilisation": wanted.target_utilisation},
+            policy_function=f"{ScalingPolicy.__module__}:{ScalingPolicy.__name__}",
+            policy_kwargs=asdict(rules),
         ),
     )

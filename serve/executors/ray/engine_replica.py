@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from serve.backends.base import BackendSource
-from serve.clock import monotonic_ns
+from serve.clock import NS_PER_S, monotonic_ns
 from serve.config import ServerSettings
 from serve.errors import PenstockError
 from serve.executors.loader import prepare
 from serve.executors.ray.failure import ReplicaNotStartedError
 from serve.executors.remote import local_socket
+from serve.executors.remote.admin_port import AdminPort
 from serve.executors.remote.engine import Engine
 from serve.executors.remote.engine_options import EngineOptions
+from serve.executors.remote.metrics import engine_page
 from serve.monitoring.logs import set_up_logs
 
 __all__ = ["EngineReplica", "EngineSpec"]
@@ -68,6 +71,12 @@ class EngineReplica:
         except PenstockError as error:
             raise ReplicaNotStartedError(str(error)) from None
         self._engine.start()
+        self._admin: AdminPort | None = None
+        if (admin := spec.settings.admin) is not None:
+            page = engine_page(self._engine)
+            self._admin = AdminPort(admin.host, 0, page, self._engine.health)
+            everywhere = admin.host in ("0.0.0.0", "::")  # noqa: S104 - as the user said
+            self._admin_host = ray.util.get_node_ip_address() if everywhere else admin.host
         self._busy_ns = 0
         self._asked_ns = monotonic_ns()
 
@@ -79,22 +88,30 @@ class EngineReplica:
             "socket": str(self._socket),
             "host": self._host,
             "port": self._engine.port,
+            "pid": os.getpid(),
+            "admin": f"{self._admin_host}:{self._admin.port}" if self._admin is not None else "",
         }
 
     def check_health(self) -> None:
         """Raises if the engine's thread does not answer, or a batch hangs: Serve replaces it."""
         self._engine.health(HEALTH_S)
 
+    def wake(self) -> None:
+        """Called by a gateway that waits for a replica: that one was there to be called is all."""
+
     def record_autoscaling_stats(self) -> dict[str, float]:
-        """Since the last call, for ``scaling``: the share of the slots in use, and batches queued
-        for each."""
+        """Since the last call, for ``scaling``: see its ``Load``, whose fields these are."""
         statistics, now_ns = self._engine.statistics(), monotonic_ns()
         took_ns = max(1, now_ns - self._asked_ns) * statistics.slots
         busy_ns = statistics.busy_ns - self._busy_ns
         self._busy_ns, self._asked_ns = statistics.busy_ns, now_ns
+        batch_s = statistics.busy_ns / max(1, statistics.batches) / NS_PER_S
         return {
             "utilisation": min(1.0, max(0.0, busy_ns / took_ns)),
-            "queued": float(statistics.queued) / statistics.slots,
+            "gateways_s": self._engine.waiting_ns() / NS_PER_S,
+            "queued_s": statistics.queued * batch_s,
+            "batch_s": batch_s,
+            "slots": float(statistics.slots),
         }
 
     async def __del__(self) -> None:
@@ -105,6 +122,8 @@ class EngineReplica:
         del self._engine
         if not await asyncio.to_thread(engine.drain, self._drain_timeout_s):
             log.warning("gateways had not hung up after %g s", self._drain_timeout_s)
+        if self._admin is not None:
+            await asyncio.to_thread(self._admin.close)
         await asyncio.to_thread(engine.close)
         with contextlib.suppress(OSError):
             local_socket.remove_stale(self._folder)

@@ -7,15 +7,18 @@ told. A Ray that does it otherwise shows in ``tests/ray``.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import ray
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve.config import RequestRouterConfig
-from ray.serve.handle import DeploymentHandle
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
 from ray.serve.request_router import FIFOMixin, PendingRequest, RequestRouter, RunningReplica
 
 from serve.executors.ray.directory import Directory, Listener, the_directory
@@ -27,6 +30,7 @@ log = logging.getLogger("penstock.gateway")
 
 ENGINE = "EngineReplica"
 """The deployment in each application of a model."""
+LOOPBACK = ("127.", "localhost:", "::1:")
 
 
 class EndpointRouter(FIFOMixin, RequestRouter):  # type: ignore[misc]
@@ -58,9 +62,12 @@ class EndpointRouter(FIFOMixin, RequestRouter):  # type: ignore[misc]
 
 def endpoint_of(metadata: Mapping[str, Any], node: str) -> Endpoint:
     """How a gateway on ``node`` reaches a replica."""
+    about = {"node": metadata["node"], "pid": metadata["pid"], "admin": metadata["admin"]}
     if metadata["node"] == node:
-        return Endpoint(path=metadata["socket"])
-    return Endpoint(host=metadata["host"], port=metadata["port"])
+        return Endpoint(path=metadata["socket"], **about)
+    if metadata["admin"].startswith(LOOPBACK):  # of the other node
+        about["admin"] = ""
+    return Endpoint(host=metadata["host"], port=metadata["port"], **about)
 
 
 def router_config(application: str) -> RequestRouterConfig:
@@ -85,11 +92,14 @@ class Finder:
     def __init__(self, directory: Directory | None = None) -> None:
         self._directory = directory or the_directory()
         self._handles: dict[str, DeploymentHandle[Any]] = {}
+        self._loops: dict[str, asyncio.AbstractEventLoop] = {}
+        self._asked: dict[str, Future[None]] = {}
         self._work = ThreadPoolExecutor(1, thread_name_prefix="replica-finder")
 
     def find(self, application: str, loop: Any, listener: Callable[..., None]) -> None:
         """See ``ReplicaFinder``."""
         told: Listener = listener
+        self._loops[application] = loop
         self._directory.listen(application, loop, told)
         # In a thread, because it asks Serve's controller, and nothing may hold up the loop.
         self._work.submit(self._open, application)
@@ -98,6 +108,23 @@ class Finder:
         """See ``ReplicaFinder``."""
         self._directory.forget(application)
         self._work.submit(self._close, application)
+
+    def wake(self, application: str) -> None:
+        """See ``ReplicaFinder``."""
+        self._work.submit(self._wake, application)
+
+    def _wake(self, application: str) -> None:
+        """Call any replica: Serve's controller is told at once that a call waits for the first."""
+        handle = self._handles.get(application)
+        asked = self._asked.get(application)
+        if handle is None or not (asked is None or asked.done()):
+            return
+        try:
+            answer = _answered(handle.wake.remote())
+            loop = self._loops[application]
+            self._asked[application] = asyncio.run_coroutine_threadsafe(answer, loop)
+        except Exception:
+            log.exception("no replica of %s can be asked for", application)
 
     def _open(self, application: str) -> None:
         try:
@@ -108,5 +135,17 @@ class Finder:
 
     def _close(self, application: str) -> None:
         handle = self._handles.pop(application, None)
+        asked = self._asked.pop(application, None)
+        self._loops.pop(application, None)
+        if asked is not None:
+            asked.cancel()
         if handle is not None:
             handle.shutdown()
+
+
+async def _answered(call: DeploymentResponse[None]) -> None:
+    """Until a replica has answered a call, or cannot; to stop waiting withdraws the call."""
+    try:
+        await call
+    except (RayError, RayServeException) as error:
+        log.info("a replica that was asked for did not answer: %s", error)

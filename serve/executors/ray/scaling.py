@@ -1,69 +1,177 @@
-"""How many replicas a version needs: a pure function of what they report. Imports no ray.
+"""How many replicas a version has: pure functions of what they report. Imports no ray.
 
-Serve calls ``UtilisationPolicy`` in its controller, about ten times a second, and holds what it
-says against ``upscale_delay_s`` and ``downscale_delay_s`` before it acts.
+Two things ask for replicas: the share of the time in which slots are in use, which should be at
+its target; and work that waits, in gateways and in engines, which should be begun within a quarter
+of the model's latency target (without one: no more than a batch should wait for each slot). An
+answer is acted upon when it has stood for the delay of its direction: up to the fewest, and down to
+the most, that was asked for meanwhile, so that a load that comes and goes moves nothing.
+
+Serve calls ``ScalingPolicy`` in its controller, about ten times a second, with means over
+``look_back_s``. ``benchmarks/autoscaling`` calls ``decide`` with a load that it makes up.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Load", "UtilisationPolicy", "wanted_replicas"]
+__all__ = [
+    "Load",
+    "Pending",
+    "Rules",
+    "ScalingPolicy",
+    "decide",
+    "queue_delay_s",
+    "wanted_replicas",
+]
 
 SLACK = 0.05
 """So much of a replica is not worth another one."""
-STANDING = 1.0
-"""Batches that wait for each slot, on average, when a replica has more than it can do at once."""
+QUEUE_SHARE = 0.25
+"""Share of the latency target for which work should wait at most."""
+GROWTH = 1.5
+"""At most so many times the replicas there are, if work waits: what it is worth is a guess."""
+DELAY_EPSILON_S = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a model's settings ask for; ``latency_s`` 0: it has no latency target."""
+
+    min_replicas: int
+    max_replicas: int
+    target_utilisation: float = 0.6
+    latency_s: float = 0.0
+    upscale_delay_s: float = 5.0
+    downscale_delay_s: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a replica reported: its slots' share in use, and batches that waited for each slot."""
+    """What one replica reported, as means.
+
+    ``utilisation``: share of its slots in use. ``gateways_s``: seconds of execution of what waits
+    in the gateways that it knows; other replicas of the version report the same again.
+    ``queued_s``: of what waits in the replica itself. ``batch_s``: what a batch takes.
+    """
 
     utilisation: float
-    queued: float
+    gateways_s: float = 0.0
+    queued_s: float = 0.0
+    batch_s: float = 0.0
+    slots: int = 1
 
 
-def wanted_replicas(
-    loads: Sequence[Load], current: int, target_utilisation: float, fewest: int, most: int
-) -> int:
-    """Replicas that would bring utilisation to the target.
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A change that is asked for since ``since_s``: to ``wanted`` at least, or at most."""
 
-    A slot cannot be more than all in use: where batches stand in line, the need is at least one
-    replica more than there are, and with all slots in use half as many again.
+    wanted: int
+    since_s: float
+
+
+def queue_delay_s(loads: Sequence[Load]) -> float:
+    """Seconds until a slot begins with what comes last, predicted from what waits."""
+    slots = sum(load.slots for load in loads)
+    if not slots:
+        return 0.0
+    waiting_s = max(load.gateways_s for load in loads) + sum(load.queued_s for load in loads)
+    return waiting_s / slots
+
+
+def wanted_replicas(loads: Sequence[Load], current: int, rules: Rules, *, demand: bool) -> int:
+    """Replicas that would bring utilisation and waiting to their targets.
+
+    ``loads`` of those that have reported, ``current``: those that there should be now; ``demand``:
+    a request waits for the first of all. What waits is taken to be shared by those there will be;
+    it may be far more than they need, so the answer is at most ``GROWTH`` times those there are.
     """
-    if not loads:  # none has reported yet
-        return min(max(current, fewest), most)
-    used = sum(load.utilisation for load in loads)
-    wanted = math.ceil(used / target_utilisation - SLACK)
-    standing = sum(load.queued for load in loads) / len(loads)
-    if standing >= STANDING:
-        wanted = max(wanted, len(loads) + 1, math.ceil(len(loads) * 1.5))
-    return min(max(wanted, fewest), most)
+    if not current:
+        wanted = int(demand)
+    elif not loads:  # none has reported yet
+        wanted = current
+    else:
+        used = sum(load.utilisation for load in loads)
+        wanted = math.ceil(used / rules.target_utilisation - SLACK)
+        delay_s = queue_delay_s(loads)
+        if used or delay_s or demand:
+            wanted = max(wanted, 1)  # nothing at all is what ends the last replica
+        allowed_s = rules.latency_s * QUEUE_SHARE or max(load.batch_s for load in loads)
+        if allowed_s:
+            running = len(loads)
+            most = max(running + 1, math.ceil(running * GROWTH))
+            wanted = max(wanted, min(most, math.ceil(running * delay_s / allowed_s)))
+    return min(max(wanted, rules.min_replicas), rules.max_replicas)
 
 
-class UtilisationPolicy:
-    """``wanted_replicas`` as Serve calls a policy: with its context, for a number and a state."""
+def decide(
+    loads: Sequence[Load],
+    current: int,
+    pending: Pending | None,
+    now_s: float,
+    rules: Rules,
+    *,
+    demand: bool = False,
+) -> tuple[int, Pending | None]:
+    """Replicas that there should be from now on, and the change that is waited for.
 
-    def __init__(self, target_utilisation: float) -> None:
-        self._target_utilisation = target_utilisation
+    The first replica is started at once. The last one is ended by itself: from several the way
+    to none leads over one, and a delay more.
+    """
+    wanted = wanted_replicas(loads, current, rules, demand=demand)
+    if wanted == current:
+        return current, None
+    if not current:
+        return wanted, None
+    up = wanted > current
+    if not up and current > 1:
+        wanted = max(wanted, 1)
+    if pending is None or (pending.wanted > current) != up:
+        pending = Pending(wanted, now_s)
+    else:
+        nearest = min if up else max
+        pending = Pending(nearest(pending.wanted, wanted), pending.since_s)
+    delay_s = rules.upscale_delay_s if up else rules.downscale_delay_s
+    if now_s - pending.since_s + DELAY_EPSILON_S < delay_s:
+        return current, pending
+    return pending.wanted, None
+
+
+class ScalingPolicy:
+    """``decide`` as Serve calls a policy: with its context, for a number and what to remember.
+
+    Delays are ours, so Serve's own must be 0.
+    """
+
+    def __init__(self, **rules: Any) -> None:
+        """``rules``: the fields of ``Rules``, as Serve keeps arguments in JSON."""
+        self._rules = Rules(**rules)
 
     def __call__(self, context: Any) -> tuple[int, dict[str, Any]]:
         """Called by Serve in its controller, which may not be held up."""
-        metrics = context.aggregated_metrics or {}
-        queued = metrics.get("queued", {})
-        loads = [
-            Load(value, queued.get(replica, 0.0))
-            for replica, value in metrics.get("utilisation", {}).items()
-        ]
-        wanted = wanted_replicas(
-            loads,
+        state = context.policy_state or {}
+        pending = state.get("pending")
+        number, after = decide(
+            loads_of(context.aggregated_metrics or {}),
             context.target_num_replicas,
-            self._target_utilisation,
-            context.capacity_adjusted_min_replicas,
-            context.capacity_adjusted_max_replicas,
+            Pending(**pending) if pending else None,
+            context.current_time,
+            self._rules,
+            demand=context.total_num_requests > 0,
         )
-        return wanted, {}
+        return number, {"pending": asdict(after) if after else None}
+
+
+def loads_of(metrics: dict[str, dict[Any, float]]) -> list[Load]:
+    """What replicas report, by name and replica, as loads."""
+    names = ("gateways_s", "queued_s", "batch_s")
+    return [
+        Load(
+            utilisation,
+            **{name: metrics.get(name, {}).get(replica, 0.0) for name in names},
+            slots=max(1, round(metrics.get("slots", {}).get(replica, 1))),
+        )
+        for replica, utilisation in metrics.get("utilisation", {}).items()
+    ]

@@ -38,7 +38,10 @@ class Progress:
 def state_of(seen: Seen) -> Progress:
     """How far a version is that has never been ready."""
     running = seen.replicas.get("RUNNING", 0)
-    if running >= seen.needed:
+    needed = max(1, seen.needed)
+    # One that may have no replica starts with one; RUNNING without any, it has had that.
+    rests = not seen.needed and seen.status == "RUNNING"
+    if rests or running >= needed:
         return Progress("READY")
     if reason := reason_in(seen.message):
         return Progress("UNAVAILABLE", reason, final=True)
@@ -49,8 +52,8 @@ def state_of(seen: Seen) -> Progress:
         return Progress("UNAVAILABLE", seen.unmet)
     if seen.waited_s > seen.load_timeout_s:
         reason = (
-            f"{running} of {seen.needed} replicas are ready after {seen.load_timeout_s:g} s; see"
+            f"{running} of {needed} replicas are ready after {seen.load_timeout_s:g} s; see"
             " what they wait for, or allow more time with --load-timeout"
         )
         return Progress("UNAVAILABLE", reason)
-    return Progress("LOADING", f"{running} of {seen.needed} replicas are ready")
+    return Progress("LOADING", f"{running} of {needed} replicas are ready")

@@ -85,6 +85,12 @@ class Engine:
         """For how long batches ran, in nanoseconds; it grows meanwhile."""
         return self._running_state().runner.durations
 
+    def waiting_ns(self) -> int:
+        """Nanoseconds of execution of what waits in the gateways, as each said last."""
+        return sum(
+            [connection.waiting_ns for connection in list(self._running_state().connections)]
+        )
+
     def health(self, timeout_s: float = 5.0) -> None:
         """Ask the thread that serves the gateways, and look for a batch that hangs.
 

@@ -82,6 +82,8 @@ class EngineConnection(FrameConnection):
         self._most_working = description.slots + description.queue
         self._dtypes = [DATATYPES[tensor.datatype].dtype for tensor in description.inputs]
         self._timer: asyncio.TimerHandle | None = None
+        self.waiting_ns = 0
+        """Nanoseconds of execution of what waits in the gateway, as it said last."""
 
     # FrameConnection
 
@@ -120,6 +122,7 @@ class EngineConnection(FrameConnection):
         elif kind == Kind.BATCH:
             self._take(header, body)
         elif kind == Kind.PING:
+            self.waiting_ns = header.aux
             stalled_ns = self._served.runner.stalled_ns()
             self.send(control_frame(Kind.PONG, id=header.id, aux=stalled_ns))
         elif kind == Kind.FREE:

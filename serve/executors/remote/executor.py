@@ -85,6 +85,10 @@ class RemoteExecutor:
         self._signature: Signature | None = None
         self._described: asyncio.Future[Description] = loop.create_future()
         self._room: Callable[[], None] = _nothing
+        self.on_starved: Callable[[], None] = _nothing
+        """Called, perhaps often, when there is something to run, and no replica."""
+        self.waiting_ns: Callable[[], int] = _no_work
+        """Nanoseconds of execution of what has not been submitted; replicas are told."""
         self._pumping = False
         self._ticks = 0
         self._timer = loop.call_later(options.ping_s, self._tick)
@@ -127,6 +131,10 @@ class RemoteExecutor:
         """See ``Executor``."""
         self._room = room
 
+    def starved(self) -> None:
+        """See ``Executor``."""
+        self.on_starved()
+
     def submit(self, batch: Batch, quick_ns: int, done: Callable[[Outcome], None]) -> None:
         """See ``Executor``. A batch waits here if no replica has room for it any more."""
         try:
@@ -143,6 +151,8 @@ class RemoteExecutor:
         replica = None if self._waiting else self._most_free()
         if replica is None:
             self._waiting.append(flight)
+            if not self.slots:
+                self.on_starved()
         else:
             replica.send(flight, self._clock())
 
@@ -290,6 +300,8 @@ class RemoteExecutor:
                 replica.send(self._waiting.popleft(), self._clock())
         finally:
             self._pumping = False
+        if not self.slots and (self._waiting or self._suspects):
+            self.on_starved()
 
     def _send_alone(self) -> bool:
         """Send the next suspect to a replica that is kept empty for it; False if it must wait."""
@@ -330,11 +342,17 @@ class RemoteExecutor:
         self._timer = self._loop.call_later(self._options.ping_s, self._tick)
         self._ticks += 1
         now_ns = self._clock()
+        waiting_ns = self.waiting_ns()
         for replica in (*self._order, *self._leaving):
-            replica.look(now_ns)
+            replica.look(now_ns, waiting_ns)
             if self._ticks % TRIM_TICKS == 0 and replica.connection is not None:
                 replica.connection.trim()
 
 
 def _nothing() -> None:
     """Nobody is attached."""
+
+
+def _no_work() -> int:
+    """Nobody is attached."""
+    return 0

@@ -157,9 +157,9 @@ class GatewayConnection(FrameConnection):
         released = partial(self._release, header.region)
         return self._window.region(header.region, header.payload, released), 0
 
-    def ping(self) -> None:
-        """Ask for a sign of life."""
-        self.send(control_frame(Kind.PING))
+    def ping(self, waiting_ns: int = 0) -> None:
+        """Ask for a sign of life, and say what waits for any replica: nanoseconds of execution."""
+        self.send(control_frame(Kind.PING, aux=waiting_ns))
 
     def trim(self) -> None:
         """Give shared memory back that is not in use."""

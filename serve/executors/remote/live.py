@@ -35,6 +35,7 @@ def go_live_remote(
         clock,
         loop,
     )
+    executor.waiting_ns = batcher.waiting_ns
     return LiveModel(
         description.model,
         description.version,

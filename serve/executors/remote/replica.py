@@ -141,8 +141,8 @@ class Replica:
         if self.connection is not None:
             self.connection.end("the gateway closes")
 
-    def look(self, now_ns: int) -> None:
-        """Ask for a sign of life, and hang up on a replica that hangs."""
+    def look(self, now_ns: int, waiting_ns: int = 0) -> None:
+        """Ask for a sign of life, say what waits, and hang up on a replica that hangs."""
         connection = self.connection
         if connection is None or connection.transport is None:
             return
@@ -162,7 +162,7 @@ class Replica:
         if problem:
             connection.abort(problem)
         else:
-            connection.ping()
+            connection.ping(waiting_ns)
 
     # Owner
 

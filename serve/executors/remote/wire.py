@@ -81,7 +81,8 @@ class Kind(IntEnum):
     FREE = 8
     """[gateway] a region of the engine's shared memory is no longer read."""
     PING = 9
-    """[gateway] are you there?"""
+    """[gateway] are you there? ``aux``: nanoseconds of execution of the model's work that waits in
+    the gateway, for any replica."""
     PONG = 10
     """[engine] yes; ``aux`` is how long a batch has been running that does not come back."""
     DRAIN = 11

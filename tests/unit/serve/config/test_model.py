@@ -31,12 +31,30 @@ def test_every_field_is_described(kind: type[BaseModel]) -> None:
         {"inputs": {"x": {"range": [2, 1]}}},
         {"inputs": {"x": {"range": [float("nan"), None]}}},
         {"resources": {"device": "cuda:x"}},
+        {"autoscaling": {"min_replicas": 3, "max_replicas": 2}},
+        {"autoscaling": {"min_replicas": -1}},
+        {"autoscaling": {"max_replicas": 0}},
         {"slo": {"timeout_ms": float("inf")}},
     ],
 )
 def test_settings_that_contradict_themselves_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ModelConfig.model_validate(settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "most"),
+    [
+        ({}, 1),
+        ({"min_replicas": 0}, 1),
+        ({"min_replicas": 3}, 3),
+        ({"min_replicas": 0, "max_replicas": 4}, 4),
+    ],
+)
+def test_most_replicas_are_as_many_as_the_fewest_unless_told(
+    settings: dict[str, Any], most: int
+) -> None:
+    assert ModelConfig(autoscaling=settings).autoscaling.most == most  # type: ignore[arg-type]
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -33,6 +33,8 @@ class Finder:
     def __init__(self) -> None:
         self.known: dict[str, Mapping[str, Address]] = {}
         self.forgotten: list[str] = []
+        self.woken: list[str] = []
+        self.news: dict[str, Callable[[Mapping[str, Address]], None]] = {}
 
     def find(
         self,
@@ -40,7 +42,11 @@ class Finder:
         loop: asyncio.AbstractEventLoop,
         listener: Callable[[Mapping[str, Address]], None],
     ) -> None:
+        self.news[application] = listener
         loop.call_soon(listener, self.known.get(application, {}))
+
+    def wake(self, application: str) -> None:
+        self.woken.append(application)
 
     def forget(self, application: str) -> None:
         self.forgotten.append(application)
@@ -167,3 +173,37 @@ async def test_replicas_of_every_version_of_the_plan_are_told(bench: Bench, tmp_
         assert bench.controller.replicas() == {}
         bench.controller.close()
         assert await asyncio.to_thread(engine.drain, PATIENCE_S)
+
+
+async def test_model_without_a_replica_is_woken_by_a_request(bench: Bench, tmp_path: Path) -> None:
+    resting = Served("m", 1, "READY", "", "one", '{"autoscaling": {"min_replicas": 0}}')
+    with an_engine(tmp_path, Model(), "first") as engine:
+        bench.knows("one", engine, tmp_path)
+        await bench.apply(resting)
+        assert bench.finder.woken == ["one"]  # what it is, only a replica knows
+        bench.finder.news["one"]({})
+    assert bench.gateway.model_ready("m", "")
+    asked = bench.ask()
+    async with asyncio.timeout(PATIENCE_S):
+        while bench.finder.woken != ["one", "one"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    with an_engine(tmp_path, Model(), "second") as engine:
+        bench.knows("one", engine, tmp_path)
+        bench.finder.news["one"](bench.finder.known["one"])
+        async with asyncio.timeout(PATIENCE_S):
+            await asked
+        bench.controller.close()
+
+
+async def test_model_that_should_have_a_replica_is_not_woken(bench: Bench, tmp_path: Path) -> None:
+    with an_engine(tmp_path, Model()) as engine:
+        bench.knows("one", engine, tmp_path)
+        await bench.apply(ready("one"))
+        bench.finder.news["one"]({})
+        assert not bench.gateway.model_ready("m", "")
+        asked = bench.ask()
+        bench.finder.news["one"](bench.finder.known["one"])
+        async with asyncio.timeout(PATIENCE_S):
+            await asked
+        assert bench.finder.woken == []
+        bench.controller.close()

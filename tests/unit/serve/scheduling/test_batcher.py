@@ -357,3 +357,58 @@ async def test_executor_that_runs_elsewhere_looks_after_stalls_itself() -> None:
     bench.clock.advance_ms(60_000)
     bench.submit()
     bench.batcher.close()
+
+
+async def test_what_waits_is_told_as_time_of_execution() -> None:
+    bench = Bench(ManualExecutor(slots=0))
+    assert bench.batcher.waiting_ns() == 0
+    for _ in range(3):
+        bench.submit(rows=3)
+    await turn()
+    assert bench.batcher.waiting_ns() == 2 * NS_PER_MS  # a batch of 8, and one of 1
+
+
+async def test_executor_without_slots_is_told_that_work_waits() -> None:
+    bench = Bench(ManualExecutor(slots=0, elsewhere=True))
+    entry = bench.submit(4)
+    await turn()
+    assert (bench.sizes, bench.executor.starvations) == ([], 1)
+    bench.executor.slots = 1
+    bench.executor.room()
+    bench.executor.finish()
+    assert (await entry.sink)[0].item() == 8
+    assert bench.executor.starvations == 1
+
+
+async def test_block_waits_in_the_queue_while_there_is_no_slot() -> None:
+    bench = Bench(ManualExecutor(slots=0, elsewhere=True))
+    entry = make_entry()
+    assert bench.batcher.submit_block([entry], bench.clock.now_ns) == [entry]
+    assert (bench.sizes, bench.executor.starvations) == ([], 1)
+    assert bench.batcher.waiting_ns() == NS_PER_MS
+
+
+async def test_refusal_of_what_has_waited_leaves_the_rest() -> None:
+    bench = Bench(ManualExecutor(slots=0))
+    early = bench.submit()
+    bench.clock.advance_ms(5)
+    late = bench.submit()
+    await turn()
+    error = NotReady("nobody came")
+    assert bench.batcher.refuse_waiting(early.enqueued_ns, error) == late.enqueued_ns
+    with pytest.raises(NotReady, match="nobody came"):
+        await early.sink
+    assert not late.sink.done()
+    assert bench.batcher.refuse_waiting(late.enqueued_ns, error) == 0
+    assert (bench.metrics.failures, bench.metrics.in_flight) == (2, 0)
+    assert bench.batcher.idle
+
+
+async def test_deadline_that_passes_without_a_slot_says_so() -> None:
+    bench = Bench(ManualExecutor(slots=0))
+    entry = bench.submit(deadline_ns=NS_PER_MS)
+    await turn()
+    bench.clock.advance_ms(2)
+    bench.batcher.sweep()
+    with pytest.raises(DeadlineExceeded, match="without a replica"):
+        await entry.sink

@@ -4,7 +4,7 @@ import pytest
 
 from serve.clock import NS_PER_MS
 from serve.scheduling.cost import CostModel
-from serve.scheduling.policy import Limits, Load, Refusal, admit, batch_limit, wait_ns
+from serve.scheduling.policy import Limits, Load, Refusal, admit, batch_limit, wait_ns, work_ns
 
 MS = NS_PER_MS
 FLAT = CostModel({1: 10 * MS, 16: 10 * MS})  # batching is free
@@ -106,3 +106,10 @@ def test_wait_is_zero_when_a_larger_batch_does_not_pay() -> None:
 
 def test_wait_is_zero_when_no_delay_is_allowed() -> None:
     assert wait_ns(0, 1, 0, 60_000 * MS, FLAT, LIMITS) == 0
+
+
+def test_work_is_counted_in_batches_of_their_own_size() -> None:
+    assert work_ns(0, 16, FLAT) == 0
+    assert work_ns(16, 16, FLAT) == 10 * MS
+    assert work_ns(33, 16, FLAT) == 30 * MS
+    assert work_ns(33, 16, LINEAR) == 33 * MS

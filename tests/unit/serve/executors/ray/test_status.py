@@ -23,6 +23,14 @@ def test_ready_when_enough_replicas_run() -> None:
     assert state_of(SEEN) == Progress("LOADING", "1 of 2 replicas are ready")
 
 
+def test_version_that_may_have_no_replica_starts_with_one_and_rests_later() -> None:
+    seen = replace(SEEN, needed=0, replicas={"STARTING": 1})
+    assert state_of(seen) == Progress("LOADING", "0 of 1 replicas are ready")
+    assert state_of(replace(seen, replicas={"RUNNING": 1})) == Progress("READY")
+    assert state_of(replace(seen, replicas={}, status="RUNNING")) == Progress("READY")
+    assert state_of(replace(seen, replicas={})).state == "LOADING"
+
+
 def test_ready_whatever_a_replica_said_before() -> None:
     seen = replace(SEEN, replicas={"RUNNING": 2}, message="A replica failed", unmet="4 GPU")
     assert state_of(seen) == Progress("READY")

@@ -458,3 +458,33 @@ async def test_described_fails_when_the_executor_is_closed() -> None:
         gateway.executor.close()
         with pytest.raises(Unavailable):
             await described
+
+
+async def test_replica_is_told_what_waits_for_it(tmp_path: Path) -> None:
+    with an_engine(tmp_path, Model()) as engine:
+        async with a_gateway(engine) as one, a_gateway(engine) as other:
+            assert engine.waiting_ns() == 0
+            one.executor.waiting_ns = lambda: 2_000
+            other.executor.waiting_ns = lambda: 1_000
+            await one.until(lambda: engine.waiting_ns() == 3_000)
+            other.executor.close()
+            await one.until(lambda: engine.waiting_ns() == 2_000)
+
+
+async def test_batch_that_is_left_without_a_replica_asks_for_one(tmp_path: Path) -> None:
+    model = Model()
+    model.gate.clear()
+    asked = asyncio.Event()
+    with an_engine(tmp_path, model) as engine:
+        async with a_gateway(engine) as gateway:
+            gateway.executor.on_starved = asked.set
+            await gateway.executor.described()
+            batch = gateway.submit(a_batch())
+            await gateway.until(lambda: engine.statistics().running == 1)
+            assert not asked.is_set()
+            await asyncio.to_thread(engine.close)
+            await asyncio.wait_for(asked.wait(), PATIENCE_S)
+            asked.clear()
+            assert not batch.done()
+            gateway.submit(a_batch())
+            assert asked.is_set()
