@@ -195,9 +195,11 @@ class Batch(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     ``inputs`` are in the signature's order, each with ``rows`` rows if the model is batched.
     ``parameters`` has one ``(rows, parameters)`` pair for each request in the batch, in row
-    order, and is empty when no request of the batch has any.
+    order, and is empty when no request of the batch has any. ``lost``: whoever ran these requests
+    was lost so often.
     """
 
     inputs: tuple[Array, ...]
     rows: int
     parameters: tuple[tuple[int, Mapping[str, Parameter]], ...] = ()
+    lost: int = 0

@@ -17,7 +17,7 @@ SMALL_BYTES = 4096
 """Below this, joining bytes beats ``np.concatenate``, which inspects every array it is given."""
 
 
-def join(entries: Sequence[Entry], rows: int) -> Batch:
+def join(entries: Sequence[Entry], rows: int, lost: int = 0) -> Batch:
     """One batch of all entries' rows, in order; without copying them if they lie together."""
     first = entries[0]
     if first.start >= 0 and _lie_together(entries, rows):
@@ -32,7 +32,7 @@ def join(entries: Sequence[Entry], rows: int) -> Batch:
     given = [entry.parameters for entry in entries]
     if any(given):
         parameters = tuple((entry.rows, entry.parameters or {}) for entry in entries)
-    return Batch(inputs, rows, parameters)
+    return Batch(inputs, rows, parameters, lost)
 
 
 def _lie_together(entries: Sequence[Entry], rows: int) -> bool:

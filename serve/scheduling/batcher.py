@@ -63,7 +63,7 @@ class Batcher:
         # state
         self._admission = Admission(name, limits, cost, metrics)
         self._queue = EntryQueue()
-        self._retries: deque[list[Entry]] = deque()
+        self._retries: deque[tuple[list[Entry], int]] = deque()  # and how often they were lost
         self._running: dict[int, Running] = {}
         self._batch_number = 0
         self._closed = False
@@ -180,7 +180,7 @@ class Batcher:
             for entry in running.entries:
                 self._fail(entry, error)
         while self._retries:
-            for entry in self._retries.popleft():
+            for entry in self._retries.popleft()[0]:
                 self._fail(entry, error)
         for entry in list(self._queue):
             self._fail(entry, error)
@@ -193,10 +193,8 @@ class Batcher:
 
     def _admit(self, entry: Entry, now_ns: int) -> None:
         if not self._executor.elsewhere and (age_ns := self.stalled_ns(now_ns)):
-            raise NotReady(
-                f"model '{self._name}' has been running one batch for {age_ns / NS_PER_S:.0f} s"
-                " and takes no more until it returns"
-            )
+            age = f"{age_ns / NS_PER_S:.0f} s and takes no more until it returns"
+            raise NotReady(f"model '{self._name}' has been running one batch for {age}")
         load = self._load(entry.priority, now_ns)
         self._admission.check(entry.rows, entry.deadline_ns, load, now_ns)
 
@@ -246,9 +244,9 @@ class Batcher:
         """Start the next batch; False if there is none, or it has to wait."""
         free = self._executor.slots - len(self._running)
         if self._retries and free > 0:
-            entries = [entry for entry in self._retries.popleft() if not entry.done]
-            if entries:
-                self._run_joined(entries, self._clock())
+            again, lost = self._retries.popleft()
+            if entries := [entry for entry in again if not entry.done]:
+                self._run_joined(entries, self._clock(), lost)
             return True
         queue = self._queue
         if not queue.rows or free <= -self._executor.prefetch:
@@ -275,8 +273,8 @@ class Batcher:
             self._run_joined(entries, now_ns)
         return True
 
-    def _run_joined(self, entries: list[Entry], now_ns: int) -> None:
-        self._run(entries, join(entries, sum([entry.rows for entry in entries])), now_ns)
+    def _run_joined(self, entries: list[Entry], now_ns: int, lost: int = 0) -> None:
+        self._run(entries, join(entries, sum([entry.rows for entry in entries]), lost), now_ns)
 
     def _run(self, entries: list[Entry], batch: Batch, now_ns: int) -> None:
         rows = batch.rows
@@ -310,11 +308,14 @@ class Batcher:
 
     def _finish_failed(self, running: Running, outcome: Outcome) -> None:
         entries = [entry for entry in running.entries if not entry.done]
+        if outcome.lost and not self._closed:
+            # Halves would cost a replica each; alone, the one at fault costs one more.
+            self._retries.extend([([entry], outcome.lost) for entry in entries])
+            return
         # An executor that cannot run it has tried more than once, and halves fare no better.
         if len(entries) > 1 and not isinstance(outcome.error, Unavailable):
             half = len(entries) // 2
-            self._retries.append(entries[:half])
-            self._retries.append(entries[half:])
+            self._retries.extend([(entries[:half], 0), (entries[half:], 0)])
             return
         assert outcome.error is not None
         for entry in entries:
@@ -388,7 +389,7 @@ class Batcher:
         live = list(self._queue)
         for running in self._running.values():
             live.extend(entry for entry in running.entries if not entry.done)
-        for entries in self._retries:
+        for entries, _ in self._retries:
             live.extend(entry for entry in entries if not entry.done)
         left = [entry.deadline_ns for entry in live if not self._expired(entry, now_ns)]
         for running in list(self._running.values()):

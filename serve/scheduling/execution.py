@@ -14,11 +14,16 @@ __all__ = ["Executor", "Outcome"]
 
 
 class Outcome(msgspec.Struct, eq=False, gc=False):
-    """How a batch ended: checked outputs in the signature's order, or an error; and its cost."""
+    """How a batch ended: checked outputs in the signature's order, or an error; and its cost.
+
+    ``lost``: so often whoever ran it was lost, and one of its requests may be why. They are to be
+    submitted one by one, with that in ``Batch.lost``; the error is for those that cannot be.
+    """
 
     outputs: list[Array] | None
     error: PenstockError | None
     execute_ns: int
+    lost: int = 0
 
 
 class Executor(Protocol):

@@ -159,6 +159,23 @@ async def test_poison_is_given_up_and_harms_no_other(model: Path, tmp_path: Path
         assert metrics.retries["lost"] >= 2
 
 
+async def test_innocent_requests_in_the_batch_of_a_poison_are_answered(
+    model: Path, tmp_path: Path
+) -> None:
+    async with running(model, tmp_path, 4) as bench:
+        values = (1.0, 2.0, KILLS, 3.0)
+        async with asyncio.timeout(PATIENCE_S):
+            # In one turn of the loop, and so in one batch.
+            answers = await asyncio.gather(
+                *[bench.ask(value) for value in values], return_exceptions=True
+            )
+        poison = answers.pop(2)
+        assert isinstance(poison, Unavailable)
+        assert "3 replicas of model 'doubler' were lost" in str(poison)
+        assert answers == [2.0, 4.0, 6.0]
+        assert len(bench.ready()) == 1
+
+
 async def test_batch_that_hangs_is_answered_in_time_and_the_engine_left(
     model: Path, tmp_path: Path
 ) -> None:

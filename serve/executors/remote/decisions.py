@@ -13,17 +13,25 @@ class Fate(StrEnum):
 
     AGAIN = "again"
     """It is sent to another replica."""
+    SPLIT = "split"
+    """The same, each of its requests alone: one of them may kill whoever runs it."""
     GIVEN_UP = "given_up"
     """It has been sent too often: perhaps it kills whoever runs it."""
     DROPPED = "dropped"
     """Nobody waits for it any more."""
 
 
-def after_loss(sent: int, most: int, withdrawn: bool) -> Fate:
-    """The fate of a batch that was sent ``sent`` times, of at most ``most``."""
+def after_loss(sent: int, most: int, withdrawn: bool, alone: bool) -> Fate:
+    """The fate of a batch that was sent ``sent`` times, of at most ``most``.
+
+    ``alone``: it has only one row. More are taken apart for the last try, so that all but the
+    request at fault are answered, and no more replicas are lost than before.
+    """
     if withdrawn:
         return Fate.DROPPED
-    return Fate.AGAIN if sent < most else Fate.GIVEN_UP
+    if sent >= most:
+        return Fate.GIVEN_UP
+    return Fate.AGAIN if alone or sent < most - 1 else Fate.SPLIT
 
 
 def most_free(free: Sequence[int], last: int) -> int:

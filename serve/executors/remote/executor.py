@@ -2,7 +2,8 @@
 
 A batch goes to the replica with the most free slots. If that is lost before it answers, the batch
 is sent again, alone on a replica, at most three times in all: what is run is a pure function, so
-that running it twice harms nobody, but a batch may be what killed the replica.
+that running it twice harms nobody, but a batch may be what killed the replica. The third time its
+requests are sent one by one.
 """
 
 from __future__ import annotations
@@ -147,7 +148,11 @@ class RemoteExecutor:
             problem = f"a batch of {parts.packed.size} bytes; at most {most} can be sent"
             done(Outcome(None, TooLarge(problem), 0))
             return
-        flight = Flight(batch, parts, done)
+        flight = Flight(batch, parts, done, batch.lost)
+        if batch.lost:
+            self._suspects.append(flight)
+            self._pump()
+            return
         replica = None if self._waiting else self._most_free()
         if replica is None:
             self._waiting.append(flight)
@@ -244,10 +249,15 @@ class RemoteExecutor:
         """See ``Pool``."""
         for flight in flights:
             flight.sent += 1
-            fate = after_loss(flight.sent, self._options.tries, flight.withdrawn)
+            alone = flight.batch.rows <= 1
+            fate = after_loss(flight.sent, self._options.tries, flight.withdrawn, alone)
             if fate is Fate.AGAIN:
                 self._metrics.retries["lost"] += 1
                 self._suspects.append(flight)
+            elif fate is Fate.SPLIT:
+                self._metrics.retries["lost"] += 1
+                error = Unavailable(f"replica {replica.name} was lost: {reason}")
+                flight.done(Outcome(None, error, 0, lost=flight.sent))
             elif fate is Fate.DROPPED:
                 self._drop(flight)
             else:

@@ -19,6 +19,7 @@ from serve.monitoring.metrics import VersionMetrics
 from serve.scheduling.batcher import Batcher
 from serve.scheduling.cost import CostModel
 from serve.scheduling.entry import Entry
+from serve.scheduling.execution import Outcome
 from serve.scheduling.policy import Limits
 from tests.support.entries import ManualExecutor, make_entry
 
@@ -292,6 +293,39 @@ async def test_batch_that_no_executor_can_run_is_not_halved() -> None:
     for entry in entries:
         with pytest.raises(Unavailable, match="three replicas"):
             await entry.sink
+    assert bench.batcher.idle
+
+
+async def test_batch_whose_executor_was_lost_is_taken_apart() -> None:
+    bench = Bench()
+    entries = [bench.submit(value) for value in (1, 2, 3)]
+    await turn()
+    bench.executor.batches.pop(0)[1](Outcome(None, Unavailable("it was lost"), 0, lost=2))
+    await turn()
+    first = bench.executor.batches[0][0]
+    assert (first.rows, first.lost) == (1, 2)
+    bench.executor.finish()
+    await turn()
+    bench.executor.fail(error=Unavailable("three replicas were lost"))
+    await turn()
+    bench.executor.finish()
+    assert (await entries[0].sink)[0].item() == 2
+    with pytest.raises(Unavailable, match="three replicas"):
+        await entries[1].sink
+    assert (await entries[2].sink)[0].item() == 6
+    assert bench.batcher.idle
+
+
+async def test_lost_requests_that_nobody_waits_for_are_not_run_again() -> None:
+    bench = Bench()
+    entries = [bench.submit(value) for value in (1, 2)]
+    await turn()
+    entries[0].cancel()
+    bench.executor.batches.pop(0)[1](Outcome(None, Unavailable("it was lost"), 0, lost=2))
+    await turn()
+    assert [batch.lost for batch, _ in bench.executor.batches] == [2]
+    bench.executor.finish()
+    assert (await entries[1].sink)[0].item() == 4
     assert bench.batcher.idle
 
 

@@ -25,7 +25,24 @@ S = 10**9
     ],
 )
 def test_after_loss_decides(sent: int, withdrawn: bool, expected: Fate) -> None:
-    assert after_loss(sent, 3, withdrawn) is expected
+    assert after_loss(sent, 3, withdrawn, alone=True) is expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "most", "expected"),
+    [
+        (1, 3, Fate.AGAIN),
+        (2, 3, Fate.SPLIT),
+        (3, 3, Fate.GIVEN_UP),
+        (1, 2, Fate.SPLIT),
+        (1, 1, Fate.GIVEN_UP),
+    ],
+)
+def test_last_try_of_a_batch_of_several_is_of_each_alone(
+    sent: int, most: int, expected: Fate
+) -> None:
+    assert after_loss(sent, most, False, alone=False) is expected
+    assert after_loss(sent, most, True, alone=False) is Fate.DROPPED
 
 
 @pytest.mark.parametrize(
