@@ -228,7 +228,8 @@ class Fleet:
                 Served(
                     *key,
                     shown.progress.state,
-                    shown.progress.reason,
+                    # Not how far it is: gateways would be told at every step.
+                    shown.progress.reason * (shown.progress.state == "UNAVAILABLE"),
                     shown.application,
                     settings_text(shown.source.config),
                 )
