@@ -23,6 +23,9 @@ PENSTOCK = str(Path(sys.executable).with_name("penstock"))
 START_S = 180
 STOP_S = 60
 POLL_S = 0.1
+AGAIN_S = 0.02
+LOST = "ConnectionReset|RemoteDisconnected|IncompleteRead|ConnectionRefused|BrokenPipe|CannotSend"
+"""What a client sees whose gateway is gone, as a regular expression."""
 
 
 class RayServer:
@@ -97,7 +100,7 @@ def replicas_among(processes: Iterable[psutil.Process], model: str) -> list[psut
     for process in processes:
         with suppress(psutil.Error):
             line = " ".join(process.cmdline())
-            if re.match(rf"ray::ServeReplica:[^:]*:{model}:", line):
+            if re.match(rf"ray::ServeReplica:[^:]*:{model}(:|[.]|$)", line.rstrip()):
                 found.append(process)
     return found
 
@@ -179,6 +182,7 @@ class Load:
             except (OSError, http.client.HTTPException) as error:
                 text, good = repr(error), False
                 connection.close()
+                self._over.wait(AGAIN_S)
             with self._answered:
                 if good:
                     self.right += 1
