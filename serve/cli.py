@@ -127,6 +127,7 @@ def serve(
     ] = OWN.log_level,
     log_format: Annotated[Literal["text", "json"], _own("log_format")] = OWN.log_format,
     access_log: Annotated[bool, _own("access_log")] = OWN.access_log,
+    cache_bytes: Annotated[int, _own("cache_bytes")] = OWN.cache_bytes,
     max_body_bytes: Annotated[int, _http("max_body_bytes")] = HTTP.max_body_bytes,
     max_header_bytes: Annotated[int, _http("max_header_bytes")] = HTTP.max_header_bytes,
     max_connections: Annotated[int, _http("max_connections")] = HTTP.max_connections,
@@ -202,6 +203,7 @@ def serve(
         log_level=log_level,
         log_format=log_format,
         access_log=access_log,
+        cache_bytes=cache_bytes,
     )
     if ray is None:
         _run_server(repo, settings)

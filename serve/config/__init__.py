@@ -3,6 +3,7 @@
 from serve.config.model import (
     Autoscaling,
     Batching,
+    Cache,
     InputConfig,
     ModelConfig,
     OutputConfig,
@@ -18,6 +19,7 @@ __all__ = [
     "AdminSettings",
     "Autoscaling",
     "Batching",
+    "Cache",
     "GrpcSettings",
     "HttpSettings",
     "InputConfig",

@@ -15,6 +15,7 @@ from serve.config.base import Settings, path_inside
 __all__ = [
     "Autoscaling",
     "Batching",
+    "Cache",
     "GraphOptimization",
     "InputConfig",
     "ModelConfig",
@@ -251,6 +252,23 @@ class Tokenizer(Settings):
         return path_inside(value, "the version's or the model's folder")
 
 
+class Cache(Settings):
+    """Answers that are kept for requests that come again. Owner: the product, whose answers age."""
+
+    ttl_s: float | None = Field(
+        60.0,
+        gt=0,
+        le=31_536_000,
+        description="Age at which an answer is used no more; null: it is kept until others need"
+        " its place.",
+    )
+    max_bytes: int | None = Field(
+        None,
+        ge=4096,
+        description="Most memory for answers, in each process; default: what --cache-bytes says.",
+    )
+
+
 class InputConfig(Settings):
     """One input: what the artefact does not say of it."""
 
@@ -318,6 +336,9 @@ class ModelConfig(Settings):
     inputs: dict[str, InputConfig] = Field(default_factory=dict, description="By input name.")
     outputs: dict[str, OutputConfig] = Field(default_factory=dict, description="By output name.")
     tokenizer: Tokenizer | None = Field(None, description=Tokenizer.__doc__)
+    cache: Cache | None = Field(
+        None, description=f"{Cache.__doc__} `cache: {{}}` is one with the defaults."
+    )
     warmup: Warmup = Field(default_factory=Warmup, description=Warmup.__doc__)
     parameters: dict[str, str] = Field(
         default_factory=dict, description="Handed to the backend as they are."

@@ -144,3 +144,9 @@ class ServerSettings(Settings):
     )
     log_format: Literal["text", "json"] = Field("text", description="One line an event, or JSON.")
     access_log: bool = Field(False, description="Log every inference request.")
+    cache_bytes: int = Field(
+        64 * MIB,
+        ge=4096,
+        description="Most memory for the answers of one model with a response cache, in each"
+        " process; cache.max_bytes of the model wins.",
+    )

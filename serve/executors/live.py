@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from serve.config import ModelConfig
@@ -15,7 +16,10 @@ __all__ = ["LiveModel"]
 
 @dataclass(slots=True, eq=False)
 class LiveModel:
-    """What the gateway needs of a version that is ready. ``backend`` and ``platform`` are names."""
+    """What the gateway needs of a version that is ready. ``backend`` and ``platform`` are names.
+
+    ``on_close`` is called when it is closed, for what the gateway holds of it.
+    """
 
     name: str
     version: str
@@ -27,8 +31,11 @@ class LiveModel:
     batcher: Batcher
     executor: Executor
     metrics: VersionMetrics
+    on_close: Callable[[], None] | None = None
 
     def close(self) -> None:
         """Answer what is left with an error, and release the backend."""
         self.batcher.close()
         self.executor.close()
+        if self.on_close is not None:
+            self.on_close()

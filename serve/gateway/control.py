@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from serve.backends.base import BackendSource
 from serve.clock import NS_PER_MS, NS_PER_S, Clock
 from serve.errors import PenstockError
+from serve.executors.live import LiveModel
 from serve.executors.loader import Prepared, go_live, source_of
 from serve.gateway.endpoint import Endpoint
 from serve.gateway.loading import not_loaded_in_time, start_load
@@ -41,8 +42,10 @@ class Controller:
         *,
         load_timeout_s: float = DEFAULT_LOAD_TIMEOUT_S,
         patience_s: float = PATIENCE_S,
+        make_endpoint: Callable[[LiveModel, Clock], Endpoint] = Endpoint,
     ) -> None:
         """``load_timeout_s``: after it a version is UNAVAILABLE, whatever it waits for."""
+        self._make_endpoint = make_endpoint
         self._load_timeout_s = load_timeout_s
         self._patience_s = patience_s
         self._table = table
@@ -105,7 +108,7 @@ class Controller:
         metrics = self._metrics.version(source.model_name, str(source.version))
         live = go_live(prepared, metrics, self._clock, self._loop)
         try:
-            endpoint = Endpoint(live, self._clock)
+            endpoint = self._make_endpoint(live, self._clock)
         except PenstockError:
             live.close()
             raise

@@ -11,7 +11,7 @@ from serve.errors import InvalidRequest, PenstockError, Unsupported
 from serve.executors.live import LiveModel
 from serve.gateway.classification import classify
 from serve.gateway.interface import Ticket, Together
-from serve.gateway.validation import Validator
+from serve.gateway.validation import Bound, Validator
 from serve.scheduling.entry import Answerer, Entry, Sink
 from serve.tensors import (
     Array,
@@ -28,7 +28,15 @@ __all__ = ["Endpoint", "submit_each"]
 
 NS_PER_US = 1000
 RESERVED = frozenset(
-    ("binary_data_output", "priority", "sequence_end", "sequence_id", "sequence_start", "timeout")
+    (
+        "binary_data_output",
+        "priority",
+        "response_cache",
+        "sequence_end",
+        "sequence_id",
+        "sequence_start",
+        "timeout",
+    )
 )
 """Request parameters that are the server's; all others reach the backend."""
 
@@ -51,7 +59,7 @@ class Endpoint:
         self._series = live.metrics.series
         self._shared: dict[Together, Answerer] = {}
 
-    def submit(self, request: InferRequest, sink: Sink, together: Together | None = None) -> Entry:
+    def submit(self, request: InferRequest, sink: Sink, together: Together | None = None) -> Ticket:
         """Check a request and queue it; ``sink`` is told of its answer, see ``DataPlane.submit``.
 
         Raises:
@@ -59,6 +67,29 @@ class Endpoint:
             Overloaded, NotReady, DeadlineExceeded: it cannot be answered in time.
         """
         now_ns = self._clock()
+        entry = self._entry(request, sink, together, now_ns)
+        self.live.batcher.submit(entry, now_ns)
+        return entry
+
+    def submit_block(
+        self, block: RequestBlock, sinks: Sequence[Sink], together: Together
+    ) -> Sequence[Ticket | PenstockError]:
+        """``submit`` for all requests of a block, each with its own outcome."""
+        bound = self._validator.bind_block(block)
+        if bound is None:
+            return submit_each(partial(self.submit, together=together), block, sinks)
+        now_ns = self._clock()
+        entries = self._entries(block, sinks, together, bound, now_ns)
+        return self._queue(entries, now_ns)
+
+    def _queue(self, entries: list[Entry], now_ns: int) -> Sequence[Ticket | PenstockError]:
+        """Queue the entries of a block, which share the arrays that their rows are all of."""
+        return self.live.batcher.submit_block(entries, now_ns)
+
+    def _entry(
+        self, request: InferRequest, sink: Sink, together: Together | None, now_ns: int
+    ) -> Entry:
+        """A request, checked."""
         received_ns = request.received_ns or now_ns
         deadline_ns = received_ns + self._timeout_ns
         if request.deadline_ns and request.deadline_ns < deadline_ns:
@@ -76,7 +107,7 @@ class Endpoint:
             if timeout_us:
                 deadline_ns = min(deadline_ns, received_ns + timeout_us * NS_PER_US)
             parameters = {k: v for k, v in request.parameters.items() if k not in RESERVED}
-        entry = Entry(
+        return Entry(
             request,
             sink,
             answerer,
@@ -89,18 +120,17 @@ class Endpoint:
             priority=priority,
             parameters=parameters,
         )
-        self.live.batcher.submit(entry, now_ns)
-        return entry
 
-    def submit_block(
-        self, block: RequestBlock, sinks: Sequence[Sink], together: Together
-    ) -> Sequence[Ticket | PenstockError]:
-        """``submit`` for all requests of a block, each with its own outcome."""
-        bound = self._validator.bind_block(block)
-        if bound is None:
-            return submit_each(partial(self.submit, together=together), block, sinks)
+    def _entries(
+        self,
+        block: RequestBlock,
+        sinks: Sequence[Sink],
+        together: Together,
+        bound: Bound,
+        now_ns: int,
+    ) -> list[Entry]:
+        """The requests of a block, whose inputs have been checked and are ``bound``."""
         inputs, _, group = bound
-        now_ns = self._clock()
         rows, timeout_ns = block.rows, self._timeout_ns
         answerer = self._shared.get(together) or self._share(together)
         series = self._series[block.requests[0].protocol]
@@ -124,7 +154,7 @@ class Endpoint:
                 )
             )
             start += rows
-        return self.live.batcher.submit_block(entries, now_ns)
+        return entries
 
     def answer(self, entries: Sequence[Entry], outputs: list[Array]) -> None:
         """Answer each entry with a response of its own; see ``Answerer``."""

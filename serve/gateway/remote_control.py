@@ -12,6 +12,7 @@ from typing import Protocol
 from serve.clock import Clock
 from serve.config import ModelConfig
 from serve.errors import PenstockError
+from serve.executors.live import LiveModel
 from serve.executors.ray.plan import Plan, Served
 from serve.executors.remote.executor import RemoteExecutor, ReplicaStatus
 from serve.executors.remote.live import go_live_remote
@@ -86,8 +87,10 @@ class RemoteController:
         finder: ReplicaFinder,
         options: RemoteOptions,
         drain_timeout_s: float,
+        make_endpoint: Callable[[LiveModel, Clock], Endpoint] = Endpoint,
     ) -> None:
         # shared
+        self._make_endpoint = make_endpoint
         self._table = table
         self._metrics = metrics
         self._clock = clock
@@ -202,7 +205,7 @@ class RemoteController:
                 wake = partial(self._finder.wake, running.application)
                 running.cold = ColdStart(live, wake, self._clock, self._loop)
                 running.executor.on_starved = running.cold.starved
-            running.endpoint = Endpoint(live, self._clock)
+            running.endpoint = self._make_endpoint(live, self._clock)
         except PenstockError as error:
             log.error("model '%s' version %d is not served: %s", name, version, error)
             if running.replaces is None:

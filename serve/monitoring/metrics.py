@@ -22,6 +22,7 @@ __all__ = [
     "ROW_BOUNDS",
     "Answered",
     "BatchCost",
+    "CacheMetrics",
     "Histogram",
     "ReplicaMetrics",
     "RequestSeries",
@@ -129,6 +130,32 @@ class ReplicaMetrics:
 
 
 @dataclass(slots=True)
+class CacheMetrics:
+    """The response cache of one model version.
+
+    ``hits``: requests answered from it; ``joined``: those that shared the run of the same request,
+    which was under way; ``misses``: those that ran; ``bypassed``: those that asked to run.
+    ``hit_ns`` and ``miss_ns``: time spent on looking up, and on keeping answers. ``saved_ns``: what
+    the answers of all hits had taken to make. ``evicted``, ``expired``: answers that went to make
+    room, and for their age; ``too_large``: those never kept. ``answers`` and ``held_bytes``: what
+    is kept now.
+    """
+
+    hits: int = 0
+    hit_ns: int = 0
+    joined: int = 0
+    misses: int = 0
+    miss_ns: int = 0
+    bypassed: int = 0
+    saved_ns: int = 0
+    evicted: int = 0
+    expired: int = 0
+    too_large: int = 0
+    answers: int = 0
+    held_bytes: int = 0
+
+
+@dataclass(slots=True)
 class VersionMetrics:
     """Everything counted about one model version; gauges are read from its batcher."""
 
@@ -150,6 +177,7 @@ class VersionMetrics:
     queued_rows: int = 0
     running_batches: int = 0
     replicas: ReplicaMetrics | None = None
+    cache: CacheMetrics | None = None
 
     def count_batch(
         self, rows: int, input_ns: int, infer_ns: int, output_ns: int, now_ns: int

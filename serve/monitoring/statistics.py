@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from serve.clock import NS_PER_MS
-from serve.monitoring.metrics import VersionMetrics
+from serve.monitoring.metrics import CacheMetrics, VersionMetrics
 
 __all__ = ["model_statistics"]
 
@@ -15,7 +15,9 @@ def model_statistics(metrics: VersionMetrics, epoch_offset_ns: int) -> dict[str,
 
     ``epoch_offset_ns`` turns monotonic nanoseconds into those since 1970. ``inference_count`` is
     in rows; the compute stages count executions, ``success``, ``fail`` and ``queue`` requests.
+    A request that shared another's run counts as a cache hit: the model did not run for it.
     """
+    cache = metrics.cache or CacheMetrics()
     batches = metrics.batches
     executions = sum(cost.executions for cost in batches.values())
     input_ns = sum(cost.input_ns for cost in batches.values())
@@ -35,8 +37,8 @@ def model_statistics(metrics: VersionMetrics, epoch_offset_ns: int) -> dict[str,
             "compute_input": _duration(executions, input_ns),
             "compute_infer": _duration(executions, infer_ns),
             "compute_output": _duration(executions, output_ns),
-            "cache_hit": _duration(0, 0),
-            "cache_miss": _duration(0, 0),
+            "cache_hit": _duration(cache.hits + cache.joined, cache.hit_ns),
+            "cache_miss": _duration(cache.misses, cache.miss_ns),
         },
         "batch_stats": [
             {

@@ -9,6 +9,7 @@ Where the two servers differ:
   artefact, and so do we: its first dimension decides, and the default limit applies.
 - ``max_queue_size`` counts requests and ours rows: it is taken as that many full batches, so
   that nothing is refused here that Triton would have queued.
+- ``response_cache`` has its size from ``--cache-bytes``, for each model and not for all together.
 - The warm-up makes up its own inputs, of the batch sizes asked for.
 """
 
@@ -111,6 +112,8 @@ def parse_config_pbtxt(text: str, path: Path) -> TritonModel:
             "batch_sizes": sorted({max(warmup.batch_size, 1) for warmup in message.model_warmup})
         },
         "parameters": parameters,
+        # Triton's answers do not age: they are kept until others need their place.
+        "cache": {"ttl_s": None} if message.response_cache.enable else None,
     }
     config = validate(settings, str(path), _triton_name)
     return TritonModel(config, file_name, _warnings(path, unused))

@@ -40,6 +40,7 @@ HONOURED = frozenset(
         "model_warmup.name",
         "model_warmup.batch_size",
         "parameters",
+        "response_cache.enable",
     }
 )
 

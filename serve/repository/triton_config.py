@@ -51,6 +51,8 @@ def render_model_config(
             key: {"string_value": value} for key, value in sorted(config.parameters.items())
         },
     }
+    if config.cache is not None:
+        rendered["response_cache"] = {"enable": True}
     if batched:
         rendered["dynamic_batching"] = _dynamic_batching(config, limit)
     return rendered

@@ -38,3 +38,6 @@ class Gate:
 
 
 GATES = {name: Gate() for name in ("raises", "short", "hangs")}
+
+KEPT = Gate()
+"""That of the model whose answers are kept."""

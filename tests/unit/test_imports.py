@@ -18,6 +18,7 @@ LEVELS = [
         "serve.protocol",
         "serve.scheduling",
         "serve.backends",
+        "serve.cache",
         "serve.repository",
         "serve.monitoring",
     },

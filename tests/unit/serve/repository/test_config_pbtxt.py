@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.config import ModelConfig
+from serve.config import Cache, ModelConfig
 from serve.errors import RepositoryError
 from serve.repository.config_pbtxt import (
     TritonModel,
@@ -104,12 +104,21 @@ def test_read_config_pbtxt_translates_batched_model(path: Path) -> None:
     assert config.warmup.batch_sizes == (1, 32)
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("response_cache { enable: true }", True), ("response_cache {}", False), ("", False)],
+)
+def test_response_cache_keeps_answers_without_an_age(text: str, kept: bool, path: Path) -> None:
+    config = parse_config_pbtxt(text, path).config
+    assert config.cache == (Cache(ttl_s=None) if kept else None)
+
+
 def test_read_config_pbtxt_warns_once_of_all_that_has_no_effect(path: Path) -> None:
     path.write_text(CLASSIFIER)
     (warning,) = read_config_pbtxt(path).warnings
     assert warning == (
         f"{path}: set but without effect here: input.format, model_warmup.inputs,"
-        " optimization.execution_accelerators, response_cache.enable"
+        " optimization.execution_accelerators"
     )
 
 

@@ -27,7 +27,7 @@ def test_table_names_fields_that_exist(path: str) -> None:
         ("", []),
         ("max_batch_size: 8 dynamic_batching {}", []),
         ("response_cache { enable: false }", []),
-        ("response_cache { enable: true }", ["response_cache.enable"]),
+        ("response_cache { enable: true }", []),
         ("optimization { graph { level: 1 } cuda {} }",
          ["optimization.cuda", "optimization.graph"]),
         ("dynamic_batching { priority_levels: 2 preserve_ordering: true }",

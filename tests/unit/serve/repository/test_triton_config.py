@@ -113,3 +113,8 @@ def test_render_model_config_can_be_read_again(tmp_path: Path) -> None:
     again = parse_config_pbtxt(text_format.MessageToString(message(rendered)), path)
     assert again.config == config
     assert again.warnings == ()
+
+
+def test_render_model_config_says_whether_answers_are_kept() -> None:
+    assert message(render(cache={"ttl_s": 5})).response_cache.enable
+    assert not message(render()).HasField("response_cache")

@@ -1,0 +1,6 @@
+"""Answers that are kept: what makes requests the same, and where their answers are held."""
+
+from serve.cache.keys import Keys
+from serve.cache.memory import MemoryCache, Stored
+
+__all__ = ["Keys", "MemoryCache", "Stored"]
