@@ -192,7 +192,8 @@ class Autoscaling(Settings):
         0.6,
         gt=0,
         le=1,
-        description="Share of the time in which a replica's slots should be in use.",
+        description="Share that should be used of what a replica can do, in batches of the best"
+        " size.",
     )
     upscale_delay_s: float = Field(
         5.0, ge=0, le=86_400, description="For so long more must be needed before more are started."

@@ -13,9 +13,6 @@ __all__ = ["Admission"]
 
 FREE_NS = 50 * NS_PER_MS
 """Work that an idle executor clears in less needs no prediction for requests due later."""
-CHEAP_NS = 500_000
-CHEAP_SAMPLING = 32
-"""Of batches that take less, which come by the thousand a second, one in so many is learnt from."""
 
 
 class Admission:
@@ -29,7 +26,6 @@ class Admission:
         self._limits = limits
         self._cost = cost
         self._metrics = metrics
-        self._until_learning = 0
         self._recount()
 
     def free(self, queued_rows: int, time_left_ns: int) -> bool:
@@ -68,10 +64,7 @@ class Admission:
 
     def learn(self, rows: int, execute_ns: int) -> None:
         """Follow what a batch took."""
-        self._until_learning -= 1
-        if execute_ns > CHEAP_NS or self._until_learning <= 0:
-            self._until_learning = CHEAP_SAMPLING
-            self._cost.observe(rows, execute_ns)
+        if self._cost.learn(rows, execute_ns):
             self._recount()
 
     def _recount(self) -> None:

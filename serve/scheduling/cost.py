@@ -13,6 +13,9 @@ SPREAD = 0.02
 """How far the other sizes follow: what slows one size down mostly slows all (a neighbour, heat)."""
 CLIP = 4.0
 """Largest ratio of observed to predicted that one batch may claim, so that a hiccup stays one."""
+CHEAP_NS = 500_000
+CHEAP_SAMPLING = 32
+"""Of batches that take less, which come by the thousand a second, one in so many is learnt from."""
 FORGET = 1.1
 """How fast the quickest observation is forgotten, a batch that is learnt from."""
 WORTHWHILE = 1.03
@@ -38,6 +41,7 @@ class CostModel:
         self._known_ns: dict[int, float] = {}
         self._batch_ns: dict[int, int] = {}
         self.efficient_rows = 1
+        self._until_learning = 0
         self._settle()
 
     def batch_ns(self, rows: int) -> int:
@@ -70,6 +74,15 @@ class CostModel:
         left = right - 1
         part = (rows - sizes[left]) / (sizes[right] - sizes[left])
         return values[left] + (values[right] - values[left]) * part
+
+    def learn(self, rows: int, took_ns: int) -> bool:
+        """``observe`` a batch, of cheap ones one in many; whether it was."""
+        self._until_learning -= 1
+        if took_ns <= CHEAP_NS and self._until_learning > 0:
+            return False
+        self._until_learning = CHEAP_SAMPLING
+        self.observe(rows, took_ns)
+        return True
 
     def observe(self, rows: int, took_ns: int) -> None:
         """Learn from a batch that was run."""

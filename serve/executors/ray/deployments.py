@@ -72,14 +72,6 @@ def _autoscaling(config: ModelConfig) -> AutoscalingConfig | None:
     wanted = config.autoscaling
     if wanted.most == wanted.min_replicas:
         return None
-    rules = Rules(
-        min_replicas=wanted.min_replicas,
-        max_replicas=wanted.most,
-        target_utilisation=wanted.target_utilisation,
-        latency_s=(config.slo.latency_ms or 0.0) / 1e3,
-        upscale_delay_s=wanted.upscale_delay_s,
-        downscale_delay_s=wanted.downscale_delay_s,
-    )
     return AutoscalingConfig(
         min_replicas=wanted.min_replicas,
         # One shows that the version loads, and tells gateways what it is.
@@ -91,6 +83,6 @@ def _autoscaling(config: ModelConfig) -> AutoscalingConfig | None:
         look_back_period_s=wanted.look_back_s,
         policy=AutoscalingPolicy(
             policy_function=f"{ScalingPolicy.__module__}:{ScalingPolicy.__name__}",
-            policy_kwargs=asdict(rules),
+            policy_kwargs=asdict(Rules.of(config)),
         ),
     )

@@ -77,7 +77,7 @@ class EngineReplica:
             self._admin = AdminPort(admin.host, 0, page, self._engine.health)
             everywhere = admin.host in ("0.0.0.0", "::")  # noqa: S104 - as the user said
             self._admin_host = ray.util.get_node_ip_address() if everywhere else admin.host
-        self._busy_ns = 0
+        self._used_ns = 0.0
         self._asked_ns = monotonic_ns()
 
     def record_replica_metadata(self) -> dict[str, Any]:
@@ -103,11 +103,11 @@ class EngineReplica:
         """Since the last call, for ``scaling``: see its ``Load``, whose fields these are."""
         statistics, now_ns = self._engine.statistics(), monotonic_ns()
         took_ns = max(1, now_ns - self._asked_ns) * statistics.slots
-        busy_ns = statistics.busy_ns - self._busy_ns
-        self._busy_ns, self._asked_ns = statistics.busy_ns, now_ns
+        used_ns = statistics.used_ns - self._used_ns
+        self._used_ns, self._asked_ns = statistics.used_ns, now_ns
         batch_s = statistics.busy_ns / max(1, statistics.batches) / NS_PER_S
         return {
-            "utilisation": min(1.0, max(0.0, busy_ns / took_ns)),
+            "utilisation": min(1.0, max(0.0, used_ns / took_ns)),
             "gateways_s": self._engine.waiting_ns() / NS_PER_S,
             "queued_s": statistics.queued * batch_s,
             "batch_s": batch_s,

@@ -1,6 +1,6 @@
 """How many replicas a version has: pure functions of what they report. Imports no ray.
 
-Two things ask for replicas: the share of the time in which slots are in use, which should be at
+Two things ask for replicas: the share of what the slots can do that is used, which should be at
 its target; and work that waits, in gateways and in engines, which should be begun within a quarter
 of the model's latency target (without one: no more than a batch should wait for each slot). An
 answer is acted upon when it has stood for the delay of its direction: up to the fewest, and down to
@@ -16,6 +16,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from serve.config import ModelConfig
 
 __all__ = [
     "Load",
@@ -47,14 +49,28 @@ class Rules:
     upscale_delay_s: float = 5.0
     downscale_delay_s: float = 120.0
 
+    @classmethod
+    def of(cls, config: ModelConfig) -> Rules:
+        """Those of a model."""
+        wanted = config.autoscaling
+        return cls(
+            min_replicas=wanted.min_replicas,
+            max_replicas=wanted.most,
+            target_utilisation=wanted.target_utilisation,
+            latency_s=(config.slo.latency_ms or 0.0) / 1e3,
+            upscale_delay_s=wanted.upscale_delay_s,
+            downscale_delay_s=wanted.downscale_delay_s,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
     """What one replica reported, as means.
 
-    ``utilisation``: share of its slots in use. ``gateways_s``: seconds of execution of what waits
-    in the gateways that it knows; other replicas of the version report the same again.
-    ``queued_s``: of what waits in the replica itself. ``batch_s``: what a batch takes.
+    ``utilisation``: share of what its slots could do in batches of the best size. ``gateways_s``:
+    seconds of execution of what waits in the gateways that it knows; other replicas of the version
+    report the same again. ``queued_s``: of what waits in the replica itself. ``batch_s``: what a
+    batch takes.
     """
 
     utilisation: float

@@ -17,7 +17,7 @@ import uvloop
 from serve.clock import NS_PER_S, Clock
 from serve.errors import Unavailable
 from serve.executors.in_process import InProcessExecutor
-from serve.executors.loader import Prepared
+from serve.executors.loader import Prepared, limits_of
 from serve.executors.remote import local_socket
 from serve.executors.remote.arena import Window, new_arena
 from serve.executors.remote.describe import describe, digest_of
@@ -26,6 +26,8 @@ from serve.executors.remote.engine_options import EngineOptions
 from serve.executors.remote.runner import Runner, Statistics
 from serve.executors.remote.wire import FrameError
 from serve.monitoring.metrics import Histogram
+from serve.scheduling.cost import CostModel
+from serve.scheduling.row_cost import RowCost
 
 __all__ = ["Engine"]
 
@@ -155,7 +157,13 @@ class Engine:
         served = self._served = Served(
             description=self.description,
             runner=Runner(
-                executor, options.max_queued, self._clock, int(options.stall_s * NS_PER_S)
+                executor,
+                options.max_queued,
+                self._clock,
+                int(options.stall_s * NS_PER_S),
+                RowCost(
+                    CostModel(prepared.profile), limits_of(config, self.description.max_batch_rows)
+                ),
             ),
             limits=options.limits,
             secret=options.secret,

@@ -12,6 +12,7 @@ import msgspec
 from serve.clock import Clock
 from serve.monitoring.metrics import DURATION_BOUNDS_NS, Histogram
 from serve.scheduling.execution import Executor, Outcome
+from serve.scheduling.row_cost import RowCost
 from serve.scheduling.running import STALL_FACTOR
 from serve.tensors import Batch
 
@@ -32,11 +33,13 @@ class Statistics:
     """Counters since the start, and gauges.
 
     ``busy_ns`` is the sum over all slots, with what runs now: its growth over a time, divided by
-    that time and by ``slots``, is the share of the engine that was in use.
+    that time and by ``slots``, is the share of the engine that was busy. ``used_ns`` is what the
+    rows would have taken in batches of the best size: the share of what it could do.
     """
 
     slots: int
     busy_ns: int
+    used_ns: float
     batches: int
     rows: int
     failures: int
@@ -54,18 +57,25 @@ class Runner:
     """
 
     def __init__(
-        self, executor: Executor, max_queued: int, clock: Clock, stall_floor_ns: int
+        self,
+        executor: Executor,
+        max_queued: int,
+        clock: Clock,
+        stall_floor_ns: int,
+        row_cost: RowCost,
     ) -> None:
         self.durations = Histogram(DURATION_BOUNDS_NS)
         self._executor = executor
         self._max_queued = max_queued
         self._clock = clock
+        self._row_cost = row_cost
         self._stall_floor_ns = stall_floor_ns
         self._queue: deque[Work] = deque()
         self._running: dict[int, Work] = {}
         self._number = 0
         self._starting = False
         self._busy_ns = 0
+        self._used_ns = 0.0
         self._batches = 0
         self._rows = 0
         self._failures = 0
@@ -111,23 +121,30 @@ class Runner:
     def _finished(self, number: int, outcome: Outcome) -> None:
         work = self._running.pop(number)
         self._busy_ns += outcome.execute_ns
+        self._used_ns += self._worth_ns(work, outcome.execute_ns)
         self.durations.observe(outcome.execute_ns)
         self._batches += 1
         self._rows += work.batch.rows
-        if outcome.error is not None:
+        if outcome.error is None:
+            self._row_cost.learn(work.batch.rows, outcome.execute_ns)
+        else:
             self._failures += 1
         work.answer(outcome)
         self._start()
+
+    def _worth_ns(self, work: Work, took_ns: int) -> float:
+        return min(took_ns, work.batch.rows * self._row_cost.ns)
 
     # from any thread
 
     def statistics(self, connections: int) -> Statistics:
         """The counters as they are now."""
         now_ns = self._clock()
-        running = list(self._running.values())
+        running = [(work, now_ns - work.started_ns) for work in list(self._running.values())]
         return Statistics(
             slots=self._executor.slots,
-            busy_ns=self._busy_ns + sum(now_ns - work.started_ns for work in running),
+            busy_ns=self._busy_ns + sum([age_ns for _, age_ns in running]),
+            used_ns=self._used_ns + sum([self._worth_ns(*each) for each in running]),
             batches=self._batches,
             rows=self._rows,
             failures=self._failures,

@@ -5,8 +5,8 @@ import pytest
 from serve.clock import NS_PER_MS, NS_PER_S
 from serve.errors import DeadlineExceeded, Overloaded
 from serve.monitoring.metrics import VersionMetrics
-from serve.scheduling.admission import CHEAP_SAMPLING, Admission
-from serve.scheduling.cost import CostModel
+from serve.scheduling.admission import Admission
+from serve.scheduling.cost import CHEAP_SAMPLING, CostModel
 from serve.scheduling.policy import Limits, Load
 
 IDLE = Load(0, 0, 0)

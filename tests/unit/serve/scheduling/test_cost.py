@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.scheduling.cost import CostModel
+from serve.scheduling.cost import CHEAP_NS, CHEAP_SAMPLING, CostModel
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(1, 100), (2, 150), (3, 200), (6, 400)])
@@ -56,3 +56,11 @@ def test_batch_ns_stays_finite_whatever_is_observed(seen: list[tuple[int, int]],
         cost.observe(size, took_ns)
     assert cost.batch_ns(rows) >= 0
     assert cost.efficient_rows in (1, 2, 128)
+
+
+def test_of_cheap_batches_one_in_many_is_learnt_from() -> None:
+    model = CostModel({1: CHEAP_NS})
+    learnt = [model.learn(1, CHEAP_NS) for _ in range(2 * CHEAP_SAMPLING)]
+    assert sum(learnt) == 2
+    assert learnt[0]
+    assert all(model.learn(1, CHEAP_NS + 1) for _ in range(3))

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from serve.clock import NS_PER_S, FakeClock
 from serve.executors.remote.runner import Runner, Statistics, Work
+from serve.scheduling.cost import CostModel
 from serve.scheduling.execution import Outcome
+from serve.scheduling.policy import Limits
+from serve.scheduling.row_cost import RowCost
 from serve.tensors import Batch
 from tests.support.entries import ManualExecutor
 
@@ -17,7 +21,8 @@ class Bench:
     def __init__(self, slots: int = 1, max_queued: int = 2) -> None:
         self.clock = FakeClock(1)
         self.executor = ManualExecutor(slots)
-        self.runner = Runner(self.executor, max_queued, self.clock, 10 * NS_PER_S)
+        self.row_cost = RowCost(CostModel({1: 600, 3: 900}), Limits(3, 100))
+        self.runner = Runner(self.executor, max_queued, self.clock, 10 * NS_PER_S, self.row_cost)
         self.outcomes: list[Outcome] = []
 
     def work(self, expected_ns: int = 1000) -> Work:
@@ -69,6 +74,8 @@ def test_counters_follow_what_runs() -> None:
     figures = bench.figures
     assert (figures.batches, figures.rows, figures.failures) == (2, 6, 1)
     assert figures.busy_ns == 2 * 1000 + 5_000_000
+    # Three rows, in the largest batch there is: of 1000 ns, 900 would have done.
+    assert figures.used_ns == pytest.approx(2 * 900 + 3 * bench.row_cost.ns)
 
 
 def test_a_batch_that_does_not_come_back_has_stalled() -> None:
