@@ -61,7 +61,7 @@ class Target:
         """
         try:
             if self.kind == "values":
-                flat = labels.reshape(len(labels), -1).astype(np.float64)
+                flat = labels.reshape(len(labels), self.size).astype(np.float64)
                 scaled: Array = ((flat - self.centre) / self.scale).astype(np.float32)
                 return scaled
             whole = labels.reshape(len(labels)).astype(np.int64)

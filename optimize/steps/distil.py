@@ -61,7 +61,10 @@ class Distil(Step):
         3, ge=0, description="How many seeds to compare with students trained without the original."
     )
     minutes: float = Field(
-        5.0, gt=0, description="Training ends here, with the best weights; comparing, with it."
+        5.0,
+        gt=0,
+        description="Training ends here, with the best weights; where the student is compared, in"
+        " a little less than half of it.",
     )
 
     @field_validator("student")
