@@ -65,7 +65,7 @@ def candidates(report: Mapping[str, Any]) -> str:
                 (speedup, "n"),
                 (size, "n"),
                 (load, "n"),
-                (text(each["reason"]), ""),
+                (text(each["reason"]), "why" if each["reason"] else ""),
             ]
         )
         kinds.append("chosen" if each["name"] == report["chosen"] else "")

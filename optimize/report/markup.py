@@ -6,10 +6,10 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["at_batch", "number", "section", "table", "text"]
+__all__ = ["Cell", "at_batch", "number", "section", "table", "text"]
 
 Cell = tuple[str, str]
-"""Markup, and the CSS class of its cell."""
+"""Markup, and the CSS classes of its cell."""
 
 
 def text(value: Any) -> str:
@@ -45,15 +45,18 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Cell]], kinds: Sequence[
     body = []
     for index, row in enumerate(rows):
         cells = "".join(
-            f'<td{f" class={kind}" if kind else ""} data-label="{text(name)}">{inner}</td>'
+            f'<td{_classes(kind)} data-label="{text(name)}">{inner}</td>'
             for name, (inner, kind) in zip(heads, row, strict=True)
         )
-        kind = f" class={kinds[index]}" if kinds and kinds[index] else ""
-        body.append(f"<tr{kind}>{cells}</tr>")
+        body.append(f"<tr{_classes(kinds[index] if kinds else '')}>{cells}</tr>")
     return (
         f"<div class=wide><table class=cards><tr class=head>{head}</tr>{''.join(body)}"
         "</table></div>"
     )
+
+
+def _classes(names: str) -> str:
+    return f' class="{names}"' if names else ""
 
 
 def at_batch(candidate: dict[str, Any], batch: int) -> dict[str, Any]:

@@ -59,9 +59,9 @@ def quality(report: Mapping[str, Any]) -> str:
         [
             (str(row["row"]), "n"),
             (number(row["error"], 3), "n"),
-            (_numbers(row["original"]), "n"),
-            (_numbers(row["candidate"]), "n"),
-            (_inputs(row["inputs"]), "soft"),
+            (_numbers(row["original"]), ""),
+            (_numbers(row["candidate"]), ""),
+            (_inputs(row["inputs"]), "soft why"),
         ]
         for row in one["errors"]["worst"]
     ]

@@ -19,6 +19,8 @@ p.soft,.legend,td.soft{color:var(--soft)}p.verdict{font-size:1.1rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;padding:.35rem .5rem;border-bottom:1px solid var(--rule);vertical-align:top}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+td.pass,td.fail,td.inconclusive{white-space:nowrap}
+.wide td:not(.n){min-width:6.5rem}.wide td.why{min-width:14rem}
 td{overflow-wrap:anywhere}code{font-size:.85em;overflow-wrap:anywhere}
 .pass{color:var(--good)}.fail{color:var(--bad)}.inconclusive{color:var(--open)}
 .skipped{color:var(--soft)}tr.chosen{font-weight:600}

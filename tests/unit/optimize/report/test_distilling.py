@@ -47,3 +47,8 @@ def test_distilling_says_that_nothing_was_compared() -> None:
 
 def test_distilling_is_nothing_without_students() -> None:
     assert distilling({"candidates": [{"distil": {}}]}) == ""
+
+
+def test_distilling_trusts_no_single_seed() -> None:
+    page = distilling(report({"gain": 0.1}, seeds=1))
+    assert "Compared over 1 seed." in page and "one seed tells little" in page
