@@ -58,14 +58,14 @@ def candidates(report: Mapping[str, Any]) -> str:
         rows.append(
             [
                 (str(index), "n"),
-                (text(each["name"]), ""),
+                (text(each["name"]), "long"),
                 (each["verdict"], each["verdict"]),
                 (score, "n"),
                 (p50, "n"),
                 (speedup, "n"),
                 (size, "n"),
                 (load, "n"),
-                (text(each["reason"]), "why" if each["reason"] else ""),
+                (text(each["reason"]), "long" if each["reason"] else ""),
             ]
         )
         kinds.append("chosen" if each["name"] == report["chosen"] else "")

@@ -39,7 +39,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Cell]], kinds: Sequence[
         if rows and all(row[index][1] == "n" or not row[index][0] for row in rows)
     }
     head = "".join(
-        f"<th{' class=n' if index in numeric else ''}>{text(name)}"
+        f"<th{_classes('n' if index in numeric else '')}>{text(name).replace(':', ':<wbr>')}"
         for index, name in enumerate(heads)
     )
     body = []

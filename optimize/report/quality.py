@@ -61,7 +61,7 @@ def quality(report: Mapping[str, Any]) -> str:
             (number(row["error"], 3), "n"),
             (_numbers(row["original"]), ""),
             (_numbers(row["candidate"]), ""),
-            (_inputs(row["inputs"]), "soft why"),
+            (_inputs(row["inputs"]), "soft long"),
         ]
         for row in one["errors"]["worst"]
     ]

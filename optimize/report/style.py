@@ -11,16 +11,16 @@ STYLE = """
 --rule:#323842;--good:#4ade80;--bad:#f87171;--open:#fbbf24;--a:#60a5fa;--b:#fbbf24;--c:#34d399;
 --d:#c084fc;--e:#f87171;--f:#22d3ee}}
 *{box-sizing:border-box}
-body{margin:0 auto;max-width:62rem;padding:1rem;color:var(--ink);background:var(--paper);
+body{margin:0 auto;max-width:64rem;padding:1rem;color:var(--ink);background:var(--paper);
 font:16px/1.5 system-ui,sans-serif}
 h1{font-size:1.5rem;overflow-wrap:anywhere}h2{font-size:1.15rem;margin:2rem 0 .5rem}
 p.soft,.legend,td.soft{color:var(--soft)}p.verdict{font-size:1.1rem}
 .legend{list-style:none;padding:0;margin:.3rem 0}.legend li{margin:.1rem 0}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;padding:.35rem .5rem;border-bottom:1px solid var(--rule);vertical-align:top}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td.pass,td.fail,td.inconclusive{white-space:nowrap}
-.wide td:not(.n){min-width:6.5rem}.wide td.why{min-width:14rem}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+td.n,td.pass,td.fail,td.inconclusive{white-space:nowrap}
+.wide td:not(.n){min-width:6rem}.wide td.long{min-width:12rem}
 td{overflow-wrap:anywhere}code{font-size:.85em;overflow-wrap:anywhere}
 .pass{color:var(--good)}.fail{color:var(--bad)}.inconclusive{color:var(--open)}
 .skipped{color:var(--soft)}tr.chosen{font-weight:600}
