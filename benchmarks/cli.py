@@ -1,4 +1,4 @@
-"""``penstock bench``: run a gate file, list and write them, and ``penstock bench cost``.
+"""``penstock bench``: run a gate file, list and write them; ``cost`` and ``autoscaling``.
 
 Exit codes: 0 pass, 1 fail, 2 error, 3 invalid or unsupported, 4 inconclusive, 130 interrupted.
 """
@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.autoscaling.cli import autoscaling
 from benchmarks.cost.cli import cost
 from benchmarks.gates import files
 from benchmarks.gates.outcome import RunResult, encode
@@ -33,6 +34,7 @@ __all__ = ["main"]
 EPILOG = (
     "Example: penstock bench smoke. Exit codes: 0 pass, 1 fail, 2 error, 3 invalid, 4"
     " inconclusive, 130 interrupted. What the result costs in money: penstock bench cost --help."
+    " How replicas would follow a load: penstock bench autoscaling --help."
 )
 run_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 cost_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -40,6 +42,12 @@ cost_app.command(
     epilog="Example: penstock bench cost benchmarks/results/release/result.json"
     " --set target_per_s=20000"
 )(cost)
+autoscaling_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+autoscaling_app.command(
+    epilog="Example: penstock bench autoscaling models/fraud --trace burst --peak 50000"
+    " --set autoscaling.max_replicas=8 --html scaling.html"
+)(autoscaling)
+TOOLS = {"cost": cost_app, "autoscaling": autoscaling_app}
 Settings = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the gate file.")
 ]
@@ -170,6 +178,6 @@ def _init(path: Path) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Run ``penstock bench`` with what follows it on the command line; ends with SystemExit."""
-    if arguments[:1] == ["cost"]:
-        cost_app(list(arguments[1:]), prog_name="penstock bench cost")
+    if arguments and (tool := TOOLS.get(arguments[0])) is not None:
+        tool(list(arguments[1:]), prog_name=f"penstock bench {arguments[0]}")
     run_app(list(arguments), prog_name="penstock bench")

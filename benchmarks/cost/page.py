@@ -10,7 +10,7 @@ from benchmarks.cost.plot import by_machine, by_rate
 from benchmarks.cost.spec import Prices
 from benchmarks.cost.throughput import Throughput
 from benchmarks.cost.words import assumptions, rows, verdict
-from benchmarks.report.page import document
+from benchmarks.report.page import document, table
 
 __all__ = ["render"]
 
@@ -18,14 +18,6 @@ __all__ = ["render"]
 def render(costs: Sequence[Cost], throughput: Throughput, prices: Prices) -> str:
     """The whole page."""
     passed = any(cost.is_within_budget for cost in costs)
-    head, *body = rows(costs)
-    heads = "".join(f'<th class="num">{escape(text)}</th>' for text in head[1:])
-    lines = "".join(
-        f"<tr><td>{escape(row[0])}</td>"
-        + "".join(f'<td class="num">{escape(text)}</td>' for text in row[1:])
-        + "</tr>"
-        for row in body
-    )
     figures = [(by_rate(costs, prices), "<b>By rate.</b> Each step is one more machine.")]
     figures += [
         (
@@ -47,8 +39,7 @@ def render(costs: Sequence[Cost], throughput: Throughput, prices: Prices) -> str
         "<h1>Penstock: what it costs</h1>"
         f'<div class="verdict {"pass" if passed else "fail"}" role="status">'
         f"<strong>{escape(verdict(costs, prices))}</strong></div>"
-        f'<section><div class="scroll"><table><thead><tr><th>{escape(head[0])}</th>{heads}</tr>'
-        f"</thead><tbody>{lines}</tbody></table></div>"
+        f"<section>{table(rows(costs))}"
         f'<div class="charts">{charts}</div></section>'
         f"<section><h2>Every assumption</h2><dl>{made}</dl></section>",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from benchmarks.gates.verdict import Verdict
 from benchmarks.report import words
 from benchmarks.report.figures import figures
 
-__all__ = ["document", "render"]
+__all__ = ["document", "render", "table"]
 
 STYLE = Path(__file__).with_name("page.css")
 FOREIGN_MAX = 0.10
@@ -50,6 +50,22 @@ def document(title: str, *body: str) -> str:
             "</body></html>",
             "",
         ]
+    )
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Figures by name: a head, then a row for each name, which stands first."""
+    head, *body = rows
+    heads = "".join(f'<th class="num">{escape(text)}</th>' for text in head[1:])
+    lines = "".join(
+        f"<tr><td>{escape(row[0])}</td>"
+        + "".join(f'<td class="num">{escape(text)}</td>' for text in row[1:])
+        + "</tr>"
+        for row in body
+    )
+    return (
+        f'<div class="scroll"><table><thead><tr><th>{escape(head[0])}</th>{heads}</tr>'
+        f"</thead><tbody>{lines}</tbody></table></div>"
     )
 
 

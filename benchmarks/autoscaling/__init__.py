@@ -1,0 +1,1 @@
+"""What a model's ``autoscaling`` settings do with a load, before it is paid for."""
