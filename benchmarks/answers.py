@@ -5,13 +5,17 @@ from __future__ import annotations
 import http.client
 import json
 import math
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import onnxruntime
 
 from benchmarks.loadgen.spec import Target
 from benchmarks.payloads import Payload
 from benchmarks.process import Server
 
-__all__ = ["WrongAnswerError", "ask", "ask_once", "same_answers"]
+__all__ = ["WrongAnswerError", "ask", "ask_once", "right_answer", "same_answers"]
 
 TIMEOUT_S = 30.0
 
@@ -51,6 +55,24 @@ def same_answers(first: Server, second: Server, payload: Payload) -> None:
         raise WrongAnswerError(
             f"{first.name} answered {values[0][:3]}, {second.name} {values[1][:3]}"
         )
+
+
+def right_answer(artefact: Path, payload: Payload) -> bytes:
+    """The body with which a server of a benchmark model should answer a JSON request.
+
+    From ONNX Runtime itself, without any server: ``artefact`` is the model's ONNX file.
+    """
+    (tensor,) = json.loads(payload.body)["inputs"]
+    session = onnxruntime.InferenceSession(str(artefact), providers=["CPUExecutionProvider"])
+    rows = np.array(tensor["data"], np.float32).reshape(tensor["shape"])
+    (values,) = session.run(None, {tensor["name"]: rows})
+    output = {
+        "name": session.get_outputs()[0].name,
+        "datatype": "FP32",
+        "shape": list(values.shape),
+        "data": values.ravel().tolist(),
+    }
+    return json.dumps({"outputs": [output]}).encode()
 
 
 def _ask_http(target: Target, payload: Payload) -> bytes:

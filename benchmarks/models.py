@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 FEATURES = 30
 HEAVY_FEATURES = 64
 LARGE_ELEMENTS = 4 * 1024 * 1024  # 16 MiB of FP32
+PICTURE_ELEMENTS = 3 * 224 * 224  # a batch of 32 is 19.3 MB
 SLO_MS = 100.0
 _OPSET, _IR_VERSION = 20, 10
 
@@ -56,8 +58,8 @@ def _save(path: Path, nodes: Sequence[onnx.NodeProto], features: int, weights: W
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION), path)
 
 
-def _mlp(path: Path, sizes: Sequence[int]) -> None:
-    rng = np.random.default_rng(0)
+def _mlp(path: Path, sizes: Sequence[int], seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     weights: dict[str, npt.NDArray[np.generic]] = {}
     nodes = []
     last = "x"
@@ -72,9 +74,19 @@ def _mlp(path: Path, sizes: Sequence[int]) -> None:
     _save(path, nodes, sizes[0], weights)
 
 
-def build_small(path: Path) -> None:
+def build_small(path: Path, seed: int = 0) -> None:
     """30 → 64 → 32 → 1: a batch of 64 takes some 20 µs, so only the server's cost is seen."""
-    _mlp(path, (FEATURES, 64, 32, 1))
+    _mlp(path, (FEATURES, 64, 32, 1), seed)
+
+
+def build_picture(path: Path) -> None:
+    """A row is a picture of 602 KB of FP32, of which one number is read: only moving it costs."""
+    weights = {"first": np.array([0], np.int64)}
+    nodes = [
+        helper.make_node("Gather", ["x", "first"], ["corner"], axis=1),
+        helper.make_node("Sigmoid", ["corner"], ["probability"]),
+    ]
+    _save(path, nodes, PICTURE_ELEMENTS, weights)
 
 
 def build_heavy(path: Path) -> None:
@@ -145,6 +157,10 @@ SMALL = BenchmarkModel(
     build_small,
     f"batching: {{max_batch_size: 256}}\nslo: {{latency_ms: {SLO_MS}}}\n",
 )
+PAIR = BenchmarkModel("pair", build_small, f"{SMALL.settings}autoscaling: {{min_replicas: 2}}\n")
+"""``SMALL`` with a second replica on servers that have such."""
+KEPT = BenchmarkModel("kept", build_small, f"{SMALL.settings}cache: {{}}\n")
+"""``SMALL`` with a response cache."""
 HEAVY = BenchmarkModel(
     "heavy",
     build_heavy,
@@ -158,6 +174,15 @@ STEADY = BenchmarkModel(
     f"slo: {{latency_ms: {SLO_MS}}}\n"
     "resources: {instances: 1, intra_op_threads: 1}\n",
 )
+ELASTIC = BenchmarkModel(
+    "elastic",
+    partial(build_steady, row_ms=0.5),
+    f"{STEADY.settings}"
+    "autoscaling: {min_replicas: 1, max_replicas: 2, target_utilisation: 0.5,\n"
+    "  upscale_delay_s: 2, downscale_delay_s: 4, look_back_s: 2}\n",
+)
+"""2,000 rows a second on one core, and another replica where a server can have more of them."""
+PICTURE = BenchmarkModel("picture", build_picture, "batching: {max_batch_size: 32}\n")
 LARGE = BenchmarkModel(
     "large",
     build_large,

@@ -47,9 +47,9 @@ def sample(rows: int, features: int, seed: int = 0) -> Rows:
     )
 
 
-def json_rows(model: str, rows: int, features: int) -> Payload:
+def json_rows(model: str, rows: int, features: int, seed: int = 0) -> Payload:
     """A JSON request with its numbers in one flat list."""
-    values = [float(f"{value:.4g}") for value in sample(rows, features).flat]
+    values = [float(f"{value:.4g}") for value in sample(rows, features, seed).flat]
     tensor = {"name": "x", "shape": [rows, features], "datatype": "FP32", "data": values}
     return Payload(
         f"{model}-json-{rows}",

@@ -7,10 +7,13 @@ from typing import cast
 
 import httptools
 
+from benchmarks.loadgen.checks import Checker
 from benchmarks.loadgen.spec import LoadSpec
-from benchmarks.loadgen.wire import IDLE, Owner
+from benchmarks.loadgen.wire import IDLE, WRONG, Owner
 
 __all__ = ["Connection", "HttpWire"]
+
+OK = 200
 
 
 class Connection(asyncio.Protocol):
@@ -49,7 +52,7 @@ class Connection(asyncio.Protocol):
         every answer would cost the generator a tenth of its capacity.
         """
         number, self.number = self.number, IDLE
-        status = self._parser.get_status_code()
+        status = self._status(number)
         hinted = status in (429, 503) and b"\nretry-after:" in self._last.lower()
         if self._parser.should_keep_alive():
             self._owner.answered(self, number, status, hinted)
@@ -57,8 +60,32 @@ class Connection(asyncio.Protocol):
             self._owner.answered(None, number, status, hinted)
             self._transport.close()
 
+    def _status(self, number: int) -> int:
+        status: int = self._parser.get_status_code()
+        return status
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._owner.lost(self, self.number)
+
+
+class CheckedConnection(Connection):
+    """Reads the answers, and counts one that is not right as ``WRONG``."""
+
+    def __init__(self, owner: Owner, requests: tuple[bytes, ...], checker: Checker) -> None:
+        super().__init__(owner, requests)
+        self._checker = checker
+        self._body = b""
+
+    def on_body(self, body: bytes) -> None:
+        """httptools: a part of the answer's body."""
+        self._body += body
+
+    def _status(self, number: int) -> int:
+        status, body = super()._status(number), self._body
+        self._body = b""
+        if status == OK and not self._checker.is_right(number, body):
+            return WRONG
+        return status
 
 
 class HttpWire:
@@ -68,13 +95,19 @@ class HttpWire:
         self._target = spec.target
         self._requests = tuple(payload.http() for payload in spec.payloads)
         self._owner = owner
+        self._checker = Checker(spec.expected) if spec.expected else None
 
     async def open(self) -> Connection:
         """See ``Wire.open``."""
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(self._owner, self._requests), self._target.host, self._target.port
+            self._connection, self._target.host, self._target.port
         )
         return connection
+
+    def _connection(self) -> Connection:
+        if self._checker is not None:
+            return CheckedConnection(self._owner, self._requests, self._checker)
+        return Connection(self._owner, self._requests)
 
     async def close(self) -> None:
         """See ``Wire.close``: each connection is closed on its own."""

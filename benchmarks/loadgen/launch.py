@@ -66,6 +66,10 @@ def run_load(spec: LoadSpec, progress: Progress | None = None) -> LoadReport:
     """
     if not spec.payloads:
         raise ValueError("a load needs at least one payload")
+    if spec.expected and spec.target.protocol != "http":
+        raise ValueError("answers are compared over HTTP only")
+    if spec.expected and len(spec.expected) != len(spec.payloads):
+        raise ValueError("each payload needs its right answers, or none")
     if isinstance(spec.load, ClosedLoop) and wrk.takes(spec):
         return wrk.run(spec, spec.load)
     with contextlib.ExitStack() as stack:

@@ -98,6 +98,10 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     """How long to wait for answers after the last arrival."""
     slice_s: float = 1.0
     """Width of a slice of the timeline."""
+    expected: tuple[tuple[bytes, ...], ...] = ()
+    """For each payload the bodies that answer it well, any of which will do: see ``Checker``. An
+    answer that is none of them has failed, as "wrong". Empty: the status is all that is looked at.
+    Over HTTP, for JSON."""
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -127,7 +131,7 @@ class PhaseReport(msgspec.Struct, frozen=True, kw_only=True):
     refusals_without_hint: int = 0
     """503 without a Retry-After header; HTTP only."""
     statuses: dict[str, int]
-    """By HTTP status or gRPC code; "lost": no answer."""
+    """By HTTP status or gRPC code; "lost": no answer; "wrong": another than was expected."""
     latency_ms: Latency
     """Of good answers, from the intended send time (closed loop: from when it was sent)."""
     histogram: str
@@ -140,6 +144,11 @@ class PhaseReport(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def good_per_s(self) -> float:
         return self.per_s(self.good)
+
+    @property
+    def wrong(self) -> int:
+        """Answers that were looked at and are not the right ones."""
+        return self.statuses.get("wrong", 0)
 
     def per_s(self, count: int) -> float:
         """So many as a rate; 0 where the phase was interrupted before it began."""

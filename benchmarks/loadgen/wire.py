@@ -11,6 +11,7 @@ __all__ = [
     "GRPC",
     "IDLE",
     "LOST",
+    "WRONG",
     "Owner",
     "Slot",
     "Wire",
@@ -20,8 +21,9 @@ __all__ = [
 ]
 
 IDLE = -1
-LOST = 0
-"""The status of a request without an answer; else the HTTP status, or a gRPC code + ``GRPC``."""
+LOST, WRONG = 0, 1
+"""The status of a request without an answer, and of one with another answer than was expected; else
+the HTTP status, or a gRPC code + ``GRPC``."""
 GRPC = 1000
 _REFUSED = (429, 503, GRPC + 8, GRPC + 14)
 _GRPC_NAMES = (
@@ -95,8 +97,8 @@ def is_refused(status: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
 
 def status_name(status: int) -> str:
     """As people know it."""
-    if status == LOST:
-        return "lost"
+    if status in (LOST, WRONG):
+        return "lost" if status == LOST else "wrong"
     if status < GRPC:
         return str(status)
     code = status - GRPC

@@ -58,9 +58,13 @@ def takes(spec: LoadSpec) -> bool:
     """
     if not isinstance(spec.load, ClosedLoop) or spec.load.tool == "own":
         return False
-    able = spec.target.protocol == "http" and len(spec.payloads) == 1
+    able = spec.target.protocol == "http" and len(spec.payloads) == 1 and not spec.expected
     if spec.load.tool == "wrk" and not (able and available()):
-        raise WrkError("wrk is not installed" if able else "wrk drives HTTP with one payload only")
+        raise WrkError(
+            "wrk is not installed"
+            if able
+            else "wrk drives HTTP with one payload only, and reads no answers"
+        )
     return able and available()
 
 

@@ -33,6 +33,7 @@ _ROOT = json_object("/")
 
 ROWS: tuple[Row, ...] = (
     Row(PENSTOCK, "default", OIP_V2, "`penstock serve REPOSITORY`"),
+    Row(PENSTOCK, "ray", OIP_V2, "`penstock serve REPOSITORY --ray`"),
     Row("pytriton", "default", OIP_V2, "quick start: `@batch`, max_batch_size 128"),
     Row("pytriton", "tuned", OIP_V2, "queue delay 1 ms, 2 HTTP threads"),
     Row("mlserver", "default", OIP_V2, "quick start: one worker process"),

@@ -55,6 +55,7 @@ def _command(row: Row, model: PeerModel, port: int, scratch: Path) -> list[str]:
         return [
             *(penstock_command(), "serve", str(model.repository), "--http-port", str(port)),
             *("--grpc-port", str(free_port()), "--admin-port", str(free_port())),
+            *(["--ray"] if row.row == "ray" else []),
         ]
     script = ROOT / "benchmarks" / "peers" / row.peer / "run.sh"
     return [str(script), row.row, model.name, str(model.path), str(port), str(scratch)]

@@ -13,6 +13,7 @@ from benchmarks.measurement import Measurement
 from benchmarks.scenarios import (
     ab_cpu,
     batch_sweep,
+    batch_transport,
     binary_and_rows,
     canary_switch,
     cold_start,
@@ -21,7 +22,10 @@ from benchmarks.scenarios import (
     max_qps,
     metrics_cost,
     overload,
+    ray_serve,
+    remote_cost,
     replica_kill,
+    rolling_update,
     saturation,
     sentences,
     server_fixed,
@@ -86,6 +90,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         soak,
         canary_switch,
         replica_kill,
+        rolling_update,
         # Of the server's own cost, on benchmark models
         startup,
         small_requests,
@@ -93,6 +98,10 @@ SCENARIOS: Mapping[str, Scenario] = {
         binary_and_rows,
         large_tensor,
         metrics_cost,
+        # Of what it costs that models run in replicas
+        remote_cost,
+        batch_transport,
+        ray_serve,
         # Of what optimising is worth
         sentences,
     )

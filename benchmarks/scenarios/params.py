@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
+from benchmarks.answers import right_answer
 from benchmarks.context import Context
 from benchmarks.inputs.encode import Encoding
 from benchmarks.inputs.source import make_payloads
 from benchmarks.loadgen.spec import ClosedLoop, LoadSpec, OpenLoop, Protocol
-from benchmarks.payloads import Payload
+from benchmarks.models import FEATURES, BenchmarkModel
+from benchmarks.payloads import Payload, json_rows
 from benchmarks.subject import Served
 
-__all__ = ["Count", "LoadParams", "Positive", "Seconds", "describe", "load_spec", "payloads_for"]
+__all__ = [
+    "Count",
+    "LoadParams",
+    "Positive",
+    "Seconds",
+    "describe",
+    "load_spec",
+    "own_payloads",
+    "payloads_for",
+]
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -66,6 +78,16 @@ def payloads_for(
         seed=context.seed,
         **what,
     )
+
+
+def own_payloads(
+    context: Context, model: BenchmarkModel, artefact: Path, count: int
+) -> tuple[tuple[Payload, ...], tuple[tuple[bytes, ...], ...]]:
+    """Requests to a benchmark model, and the answer of ONNX Runtime to each."""
+    payloads = tuple(
+        json_rows(model.name, 1, FEATURES, seed=context.seed + number) for number in range(count)
+    )
+    return payloads, tuple((right_answer(artefact, payload),) for payload in payloads)
 
 
 def load_spec(

@@ -42,10 +42,13 @@ _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 class Toy:
     """Counts requests; each is a batch of one row."""
 
-    def __init__(self, spin_us: float, refuse_every: int) -> None:
+    def __init__(
+        self, spin_us: float, refuse_every: int, replicas: list[subprocess.Popen[bytes]]
+    ) -> None:
         self._spin_s = spin_us / 1e6
         self._refuse_every = refuse_every
         self._requests = 0
+        self._replicas = replicas
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer every request of a connection."""
@@ -61,6 +64,8 @@ class Toy:
     def _answer(self, request: str) -> bytes:
         if request == "GET /metrics":
             return _http(200, "".join(self._buckets()).encode())
+        if request == "GET /status":
+            return _http(200, json.dumps(self._status()).encode())
         if request not in ANSWERS:
             return _http(404, b"{}")
         if request.endswith("/infer"):
@@ -72,6 +77,16 @@ class Toy:
                 return _http(503, b"{}", "Retry-After: 1\r\n")
         return _http(200, json.dumps(ANSWERS[request]).encode())
 
+    def _status(self) -> dict[str, object]:
+        members = [
+            {"name": str(one.pid), "state": "ready", "pid": one.pid}
+            for one in self._replicas
+            if one.poll() is None
+        ]
+        replicas = {"ready": len(members), "members": members}
+        toy = {"name": "toy", "version": "1", "state": "READY", "replicas": replicas}
+        return {"remote": bool(self._replicas), "models": [toy]}
+
     def _buckets(self) -> list[str]:
         return [METRICS.format(bound=bound, count=self._requests) for bound in ("1.0", "+Inf")]
 
@@ -80,9 +95,9 @@ def _http(status: int, body: bytes, headers: str = "") -> bytes:
     return f"HTTP/1.1 {status} X\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def run(arguments: argparse.Namespace) -> None:
+async def run(arguments: argparse.Namespace, replicas: list[subprocess.Popen[bytes]]) -> None:
     """Until SIGTERM."""
-    toy, stop = Toy(arguments.spin_us, arguments.refuse_every), asyncio.Event()
+    toy, stop = Toy(arguments.spin_us, arguments.refuse_every, replicas), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     server = await asyncio.start_server(toy.serve, "127.0.0.1", arguments.http_port, backlog=1024)
     admin = await asyncio.start_server(toy.serve, "127.0.0.1", arguments.admin_port)
@@ -102,7 +117,7 @@ def main() -> None:
     wait = [sys.executable, "-c", "input()", "EngineReplica"]
     replicas = [subprocess.Popen(wait, stdin=subprocess.PIPE) for _ in range(arguments.replicas)]
     try:
-        asyncio.run(run(arguments))
+        asyncio.run(run(arguments, replicas))
     finally:
         for replica in replicas:
             replica.kill()

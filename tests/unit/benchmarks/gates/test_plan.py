@@ -6,7 +6,15 @@ from benchmarks.gates.files import load, shipped
 from benchmarks.gates.plan import PREFLIGHT_S, plan
 from benchmarks.scenarios import catalogue
 
-MINUTES = {"smoke": 3, "nightly": 20, "release": 40, "data_plane": 15, "optimised": 15}
+MINUTES = {
+    "smoke": 3,
+    "nightly": 20,
+    "release": 40,
+    "data_plane": 15,
+    "optimised": 15,
+    "ray": 10,
+    "data_plane_ray": 15,
+}
 """What docs/benchmarks.md says."""
 
 

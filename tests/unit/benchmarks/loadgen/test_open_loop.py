@@ -110,3 +110,24 @@ async def test_open_loop_gives_up_a_load_that_cannot_be_kept(answering, payload)
 
     assert (part.given_up, part.interrupted) == (True, False)
     assert 31 < part.scheduled == part.phases[0].refused < 1000
+
+
+async def test_open_loop_looks_at_answers_if_it_knows_the_right_ones(answering, payload):
+    def http(value):
+        output = b'{"name":"y","datatype":"FP32","shape":[1],"data":[%d]}' % value
+        body = b'{"outputs":[%b]}' % output
+        return body, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+    (right, good), (_, bad) = http(1), http(2)
+    async with answering(good, bad, good, REFUSED) as port:
+        load = OpenLoop(phases=PHASES[1:], arrivals="constant")
+        spec = LoadSpec(
+            target=Target(port=port), payloads=(payload,), load=load, expected=((right,),)
+        )
+        generator = OpenGenerator(spec, load)
+        await generator.connect(2)
+        part = await generator.run(time.perf_counter())
+
+    (steady,) = part.phases
+    assert steady.statuses == {"wrong": 10, "200": 20, "503": 10}
+    assert (steady.ok, steady.failed, steady.refused, steady.wrong) == (20, 10, 10, 10)

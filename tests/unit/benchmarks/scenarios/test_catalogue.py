@@ -47,9 +47,15 @@ def test_run_says_what_a_server_does_not_support(toy_server, tmp_path, name):
     assert (measured.metrics, measured.scenario) == ({}, name)
 
 
-@pytest.mark.parametrize("name", ["canary_switch", "replica_kill"])
-def test_run_says_what_the_toy_lacks(toy_context, name):
-    assert catalogue.run(name, toy_context, {}).unsupported
+@pytest.mark.parametrize(
+    ("name", "params", "why"),
+    [
+        ("canary_switch", {}, "does not divide traffic"),
+        ("replica_kill", {"use": "served"}, "it runs models in its own process"),
+    ],
+)
+def test_run_says_what_the_toy_lacks(toy_context, name, params, why):
+    assert why in catalogue.run(name, toy_context, params).unsupported
 
 
 def test_attempt_keeps_what_it_was_told(toy_context):

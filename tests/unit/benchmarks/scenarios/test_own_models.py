@@ -115,8 +115,21 @@ def test_step_burst_yields_each_phase(toy_context):
         "step_burst", toy_context, rate=200.0, normal_s=0.4, burst_s=0.4, warmup_s=0.0
     )
 
-    assert measured.metrics.keys() == catalogue.SCENARIOS["step_burst"].metrics.keys()
+    names = {name for name in measured.metrics if not name.startswith("replicas.")}
+    known = catalogue.SCENARIOS["step_burst"].metrics.keys()
+    assert names == {name for name in known if not name.startswith("replicas.")}
     assert measured.metrics["requests"] == pytest.approx(560, rel=0.25)
+    assert measured.metrics["replicas.burst.most"] == 0
+
+
+def test_step_burst_counts_replicas(toy, toy_context):
+    context = replace(toy_context, subject=toy("--replicas", "2"))
+
+    measured = measure("step_burst", context, rate=200.0, normal_s=0.6, burst_s=0.6, warmup_s=0.0)
+
+    found = {name: value for name, value in measured.metrics.items() if "replicas." in name}
+    assert set(found.values()) == {2.0}
+    assert len(found) == 9
 
 
 def test_soak_yields_growth(toy_context):
@@ -132,9 +145,10 @@ def test_soak_yields_growth(toy_context):
 def test_replica_kill_kills_one_and_counts_what_is_lost(toy, toy_context):
     context = replace(toy_context, subject=toy("--replicas", "2"))
 
-    measured = measure("replica_kill", context, rate=500.0, before_s=0.5, after_s=1.0)
+    measured = measure("replica_kill", context, use="served", rate=500.0, before_s=0.5, after_s=1.0)
 
     assert measured.metrics["failed"] == 0
+    assert measured.metrics["replaced_s"] == 1.0  # it never was
     assert measured.metrics.keys() == catalogue.SCENARIOS["replica_kill"].metrics.keys()
 
 
