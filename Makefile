@@ -20,7 +20,7 @@ setup: $(STAMP) ## Make .venv with the penstock command in it
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(RUNTIME),optimize,torch,text,minilm,bench,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(RUNTIME),optimize,torch,text,minilm,ray,redis,bench,dev]'
 	@touch $@
 
 models: setup ## Build the models that come with the repository, where they are missing
@@ -36,9 +36,10 @@ serve: models ## Serve the models that come with it, and print a request to try
 check: setup ## Format, lint, types, import order, unit tests
 	@scripts/check
 
-test: models ## All of check, then the conformance and integration tests
+test: models ## All of check, then conformance and integration, then on a Ray cluster of its own
 	@scripts/check
 	@$(BIN)/python -m pytest tests/conformance tests/integration tests/gpu
+	@$(BIN)/python -m pytest tests/ray
 
 bench: models ## The smoke gate: measure `fraud`, compare with the last commit, and judge
 	@$(BIN)/penstock bench smoke

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from serve.cache import SharedCache
 from serve.clock import NS_PER_MS, Clock, monotonic_ns
 from serve.config import ServerSettings
 from serve.executors.ray.plan import Plan
@@ -21,7 +22,7 @@ from serve.gateway.dataplane import Gateway
 from serve.gateway.endpoint import Endpoint
 from serve.gateway.overview import Overview, Replicas, make_overview
 from serve.gateway.remote_control import RemoteController, ReplicaFinder
-from serve.monitoring.metrics import ServerMetrics
+from serve.monitoring.metrics import ServerMetrics, SharedCacheMetrics
 from serve.monitoring.prometheus import exposition
 from serve.protocol.status import DEFAULT, TRITON
 from serve.repository.scan import scan
@@ -51,13 +52,15 @@ class _Listening:
         self._started_ns = clock()
         metrics = self._metrics = ServerMetrics()
         self._table: ModelTable[Endpoint] = ModelTable()
-        self._make_endpoint = EndpointMaker(settings.cache_bytes, self._loop)
+        epoch_offset_ns = time.time_ns() - clock()
+        self._shared_cache = self._open_shared_cache(epoch_offset_ns)
+        self._make_endpoint = EndpointMaker(settings.cache_bytes, self._loop, self._shared_cache)
         self.gateway = Gateway(
             self._table,
             metrics,
             clock,
             server_name=settings.name,
-            epoch_offset_ns=time.time_ns() - clock(),
+            epoch_offset_ns=epoch_offset_ns,
             access_log=settings.access_log,
         )
         status = TRITON if settings.triton_compat else DEFAULT
@@ -106,8 +109,25 @@ class _Listening:
         stops = [server.stop(grace_s) for server in (self.http, self.grpc) if server is not None]
         await asyncio.gather(*stops)
         self._controller.close()
+        if self._shared_cache is not None:
+            await self._shared_cache.close()
         if self.admin is not None:
             await self.admin.stop(0)
+
+    def _open_shared_cache(self, epoch_offset_ns: int) -> SharedCache | None:
+        """The Redis of the settings; nothing is sent before somebody asks."""
+        settings = self._settings
+        if settings.cache_redis is None:
+            return None
+        metrics = self._metrics.shared_cache = SharedCacheMetrics()
+        return SharedCache(
+            settings.cache_redis,
+            settings.cache_redis_timeout_s,
+            metrics,
+            self._clock,
+            self._loop,
+            epoch_offset_ns,
+        )
 
     def overview(self) -> Overview:
         """How every version is, as the admin port tells it."""

@@ -128,6 +128,10 @@ def serve(
     log_format: Annotated[Literal["text", "json"], _own("log_format")] = OWN.log_format,
     access_log: Annotated[bool, _own("access_log")] = OWN.access_log,
     cache_bytes: Annotated[int, _own("cache_bytes")] = OWN.cache_bytes,
+    cache_redis: Annotated[str | None, _own("cache_redis")] = OWN.cache_redis,
+    cache_redis_timeout: Annotated[
+        float, _own("cache_redis_timeout_s")
+    ] = OWN.cache_redis_timeout_s,
     max_body_bytes: Annotated[int, _http("max_body_bytes")] = HTTP.max_body_bytes,
     max_header_bytes: Annotated[int, _http("max_header_bytes")] = HTTP.max_header_bytes,
     max_connections: Annotated[int, _http("max_connections")] = HTTP.max_connections,
@@ -204,6 +208,8 @@ def serve(
         log_format=log_format,
         access_log=access_log,
         cache_bytes=cache_bytes,
+        cache_redis=cache_redis,
+        cache_redis_timeout_s=cache_redis_timeout,
     )
     if ray is None:
         _run_server(repo, settings)

@@ -2,5 +2,6 @@
 
 from serve.cache.keys import Keys
 from serve.cache.memory import MemoryCache, Stored
+from serve.cache.shared import SharedCache
 
-__all__ = ["Keys", "MemoryCache", "Stored"]
+__all__ = ["Keys", "MemoryCache", "SharedCache", "Stored"]

@@ -268,6 +268,11 @@ class Cache(Settings):
         ge=4096,
         description="Most memory for answers, in each process; default: what --cache-bytes says.",
     )
+    shared: bool = Field(
+        False,
+        description="Share answers with other servers, and keep them over a restart, in the Redis"
+        " of --cache-redis.",
+    )
 
 
 class InputConfig(Settings):

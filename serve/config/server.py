@@ -150,3 +150,14 @@ class ServerSettings(Settings):
         description="Most memory for the answers of one model with a response cache, in each"
         " process; cache.max_bytes of the model wins.",
     )
+    cache_redis: str | None = Field(
+        None,
+        description="URL of a Redis for the answers of models with cache.shared, as"
+        " redis://:password@host:6379/0, rediss:// for TLS, or unix://path.",
+    )
+    cache_redis_timeout_s: float = Field(
+        0.02,
+        gt=0,
+        le=10,
+        description="Longest wait for Redis; after it a request goes on without.",
+    )

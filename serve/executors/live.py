@@ -18,7 +18,8 @@ __all__ = ["LiveModel"]
 class LiveModel:
     """What the gateway needs of a version that is ready. ``backend`` and ``platform`` are names.
 
-    ``on_close`` is called when it is closed, for what the gateway holds of it.
+    ``on_close`` is called when it is closed, for what the gateway holds of it. ``digest`` is of
+    what the answers follow from; "" where nobody needs it.
     """
 
     name: str
@@ -32,6 +33,7 @@ class LiveModel:
     executor: Executor
     metrics: VersionMetrics
     on_close: Callable[[], None] | None = None
+    digest: str = ""
 
     def close(self) -> None:
         """Answer what is left with an error, and release the backend."""

@@ -22,6 +22,7 @@ from serve.executors.in_process import InProcessExecutor, run_batch
 from serve.executors.live import LiveModel
 from serve.executors.verified import replay_golden, verified_settings
 from serve.monitoring.metrics import VersionMetrics
+from serve.repository.digest import digest_of
 from serve.repository.entry import ModelEntry, VersionEntry
 from serve.repository.hardware import hardware_key
 from serve.repository.manifest import Manifest
@@ -39,7 +40,10 @@ REPEATS = 3
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A loaded and warm backend; ``profile`` maps batch rows to nanoseconds."""
+    """A loaded and warm backend; ``profile`` maps batch rows to nanoseconds.
+
+    ``digest`` is of its files, where answers are shared with other servers; else "".
+    """
 
     source: BackendSource
     backend: Backend
@@ -47,6 +51,7 @@ class Prepared:
     signature: Signature
     max_batch_rows: int
     profile: dict[int, int]
+    digest: str = ""
 
     @property
     def inline(self) -> bool:
@@ -69,6 +74,8 @@ def prepare(source: BackendSource, clock: Clock) -> Prepared:
             or the model fails on a warm-up batch.
     """
     source, manifest = verified_settings(source)
+    cache = source.config.cache
+    digest = digest_of(source.artefact, source.config) if cache and cache.shared else ""
     backend_name = source.config.backend or backend_for_artefact(source.artefact)
     backend = taking_text(create_backend(backend_name), source.config)
     signature = backend.load(source)
@@ -89,7 +96,7 @@ def prepare(source: BackendSource, clock: Clock) -> Prepared:
     except BaseException:
         backend.close()
         raise
-    return Prepared(source, backend, backend_name, signature, limit, profile)
+    return Prepared(source, backend, backend_name, signature, limit, profile, digest)
 
 
 def go_live(
@@ -126,6 +133,7 @@ def go_live(
         batcher,
         executor,
         metrics,
+        digest=prepared.digest,
     )
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 
-from serve.cache import Keys, MemoryCache, Stored
+from serve.cache import Keys, MemoryCache, SharedCache, Stored
 from serve.clock import Clock
 from serve.errors import InvalidRequest, PenstockError
 from serve.executors.live import LiveModel
@@ -27,17 +28,29 @@ from serve.tensors import Array, InferRequest
 
 __all__ = ["CachingEndpoint", "EndpointMaker"]
 
+log = logging.getLogger("penstock.cache")
+
 BYPASS = "response_cache"
 """The request parameter that, if false, has the model run and nothing kept."""
+
+
+OF_ANSWERS = {"backend", "inputs", "parameters", "tokenizer"}
+"""The settings that the answer to given inputs may follow from."""
 
 
 class EndpointMaker:
     """Makes the endpoint of a live version: one that keeps answers, where its model says so."""
 
-    def __init__(self, cache_bytes: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        cache_bytes: int,
+        loop: asyncio.AbstractEventLoop,
+        shared: SharedCache | None = None,
+    ) -> None:
         """``cache_bytes``: most memory for the answers of a model that does not say."""
         self._cache_bytes = cache_bytes
         self._loop = loop
+        self._shared = shared
 
     def __call__(self, live: LiveModel, clock: Clock) -> Endpoint:
         """The endpoint of ``live``.
@@ -48,7 +61,15 @@ class EndpointMaker:
         cache = live.config.cache
         if cache is None:
             return Endpoint(live, clock)
-        return CachingEndpoint(live, clock, self._loop, cache.max_bytes or self._cache_bytes)
+        if cache.shared and self._shared is None:
+            log.warning(
+                "model '%s': cache.shared has no effect without --cache-redis: answers are kept in"
+                " this process",
+                live.name,
+            )
+        shared = self._shared if cache.shared else None
+        max_bytes = cache.max_bytes or self._cache_bytes
+        return CachingEndpoint(live, clock, self._loop, max_bytes, shared)
 
 
 class _Answered:
@@ -62,10 +83,15 @@ ANSWERED = _Answered()
 
 
 class CachingEndpoint(Endpoint):
-    """Keeps the answers of one live version, in ``max_bytes`` of memory."""
+    """Keeps the answers of one live version, in ``max_bytes`` of memory and perhaps ``shared``."""
 
     def __init__(
-        self, live: LiveModel, clock: Clock, loop: asyncio.AbstractEventLoop, max_bytes: int
+        self,
+        live: LiveModel,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+        max_bytes: int,
+        shared: SharedCache | None = None,
     ) -> None:
         super().__init__(live, clock)
         metrics = live.metrics.cache = live.metrics.cache or CacheMetrics()
@@ -74,7 +100,8 @@ class CachingEndpoint(Endpoint):
         # start with nothing.
         self._store = MemoryCache(max_bytes, metrics)
         self._keys = Keys(_identity(live))
-        self._flights = Flights(live, self._store, metrics, clock, loop)
+        self._shared_cache = shared
+        self._flights = Flights(live, self._store, metrics, clock, loop, shared)
         live.on_close = self._store.clear
 
     def submit(self, request: InferRequest, sink: Sink, together: Together | None = None) -> Ticket:
@@ -95,7 +122,10 @@ class CachingEndpoint(Endpoint):
         if not self._flights.join(key, entry, asked_ns):
             flight = self._flights.begin(key, entry)
             self._cache_metrics.miss_ns += clock() - asked_ns
-            self._flights.start(flight, now_ns)
+            if self._shared_cache is not None and self._shared_cache.lets_through():
+                self._flights.look_up(flight)
+            else:
+                self._flights.start(flight, now_ns)
         return entry
 
     def _queue(self, entries: list[Entry], now_ns: int) -> Sequence[Ticket | PenstockError]:
@@ -115,7 +145,11 @@ class CachingEndpoint(Endpoint):
         looked_ns = self._clock() - now_ns
         if begun:
             self._cache_metrics.miss_ns += looked_ns * len(begun) // len(entries)
-            self._flights.start_all(begun, len(begun) == len(entries), now_ns)
+            if self._shared_cache is not None and self._shared_cache.lets_through():
+                for flight in begun:
+                    self._flights.look_up(flight)
+            else:
+                self._flights.start_all(begun, len(begun) == len(entries), now_ns)
         if hits:
             self._hit(hits, found, looked_ns * len(hits) // len(entries))
         return [ANSWERED if entry.done else entry for entry in entries]
@@ -161,7 +195,8 @@ def _side_by_side(found: Sequence[Stored]) -> list[Array] | None:
 
 def _identity(live: LiveModel) -> bytes:
     """Which version of what this is."""
+    settings = live.config.model_dump(mode="json", include=OF_ANSWERS)
     signature = live.signature
     inputs = [[spec.name, spec.datatype, spec.shape] for spec in signature.inputs]
     outputs = [[spec.name, spec.datatype, spec.shape] for spec in signature.outputs]
-    return json.dumps([live.name, live.version, inputs, outputs]).encode()
+    return json.dumps([live.name, live.version, live.digest, inputs, outputs, settings]).encode()

@@ -8,12 +8,14 @@ the model makes of it is kept, and every client has its own answer rendered.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import numpy as np
 
-from serve.cache import MemoryCache
+from serve.cache import MemoryCache, SharedCache
 from serve.clock import NS_PER_MS, NS_PER_S, Clock
 from serve.errors import DeadlineExceeded, PenstockError, Unavailable
 from serve.executors.live import LiveModel
@@ -22,13 +24,16 @@ from serve.scheduling.alarm import Alarm
 from serve.scheduling.entry import Answerer, Entry
 from serve.tensors import Array, InferResponse
 
-__all__ = ["Flights"]
+__all__ = ["Flight", "Flights"]
+
+log = logging.getLogger("penstock.cache")
 
 
 class Flight:
     """One run and its clients; it is the ``Sink`` of the run, and hears only of its failure.
 
-    ``first`` stays, also when that client has gone. ``run`` is None once it has landed.
+    ``first`` stays, also when that client has gone. ``run`` is None while the shared store is
+    asked, and once it has landed.
     """
 
     __slots__ = ("clients", "first", "key", "run", "table")
@@ -67,9 +72,13 @@ class Flights:
         metrics: CacheMetrics,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
+        shared: SharedCache | None = None,
     ) -> None:
         ttl_s = live.config.cache.ttl_s if live.config.cache is not None else None
         self._ttl_ns = int(ttl_s * NS_PER_S) if ttl_s else 0
+        self._shared = shared
+        self._outputs = live.signature.outputs
+        self._batched = live.signature.batched
         self._batcher = live.batcher
         self._version = live.metrics
         self._store = store
@@ -98,7 +107,6 @@ class Flights:
 
     def begin(self, key: bytes, client: Entry) -> Flight:
         """A flight for a request that is not under way; it has no run yet."""
-        self._metrics.misses += 1
         self._version.in_flight += 1
         flight = self._flights[key] = Flight(self, key, client)
         client.withdraw = flight.left
@@ -107,6 +115,9 @@ class Flights:
     def start(self, flight: Flight, now_ns: int) -> None:
         """Queue the run of a flight. Raises what ``Batcher.submit`` does, and then it is none."""
         run = self._run(flight, flight.first.inputs, flight.first.start)
+        if len(flight.clients) > 1:
+            self._prolong(run, flight.clients, now_ns)
+        self._metrics.misses += 1
         self._version.in_flight -= 1  # the batcher counts it from now on
         try:
             self._batcher.submit(run, now_ns)
@@ -129,14 +140,52 @@ class Flights:
         for flight, run in zip(flights, runs, strict=True):
             if len(flight.clients) > 1:
                 self._prolong(run, flight.clients, now_ns)
+        self._metrics.misses += len(runs)
         self._version.in_flight -= len(runs)
         outcomes = self._batcher.submit_block(runs, now_ns)
         for flight, outcome in zip(flights, outcomes, strict=True):
             if isinstance(outcome, PenstockError):
-                waiting = self._end(flight)
-                self._version.in_flight -= len(waiting) - 1
-                for client in waiting:
-                    client.fail(outcome)
+                self._refuse(self._end(flight), outcome)
+
+    def look_up(self, flight: Flight) -> None:
+        """Ask the shared store before anything runs."""
+        assert self._shared is not None
+        self._batcher.expected += 1
+        self._shared.look_up(flight.key, partial(self._looked_up, flight))
+
+    def _looked_up(self, flight: Flight, data: bytes | None) -> None:
+        """Answer a flight with what the shared store has, or run it."""
+        self._batcher.expected -= 1
+        waiting = flight.waiting()
+        if not waiting:
+            return
+        now_ns = self._clock()
+        if data is not None and self._answer_kept(flight, waiting, data, now_ns):
+            return
+        try:
+            self.start(flight, now_ns)
+        except PenstockError as refusal:
+            self._refuse(waiting, refusal)
+
+    def _answer_kept(self, flight: Flight, waiting: list[Entry], data: bytes, now_ns: int) -> bool:
+        """Answer all who wait with an answer of the shared store, unless it is of no use."""
+        assert self._shared is not None
+        rows = flight.first.rows if self._batched else None
+        try:
+            outputs, age_ns, took_ns = self._shared.unpack(data, self._outputs, rows)
+        except ValueError as error:
+            log.warning("model '%s': a shared answer is not used: %s", self._version.model, error)
+            return False
+        if self._ttl_ns and age_ns >= self._ttl_ns:
+            return False
+        expires_ns = now_ns + self._ttl_ns - age_ns if self._ttl_ns else 0
+        self._store.put(flight.key, outputs, took_ns, expires_ns)
+        self._end(flight)
+        self._metrics.hits += 1
+        self._metrics.shared_hits += 1
+        self._metrics.saved_ns += took_ns
+        self._answer_each(waiting, outputs)
+        return True
 
     def land(self, runs: Sequence[Entry], outputs: list[Array], answerer: Answerer) -> None:
         """Keep what the model made of runs, and answer all who wait for it."""
@@ -151,7 +200,10 @@ class Flights:
             parts.append(part)
             start = stop
             if not run.done:
-                store.put(flight.key, part, now_ns - run.enqueued_ns, ttl_ns and now_ns + ttl_ns)
+                took_ns = now_ns - run.enqueued_ns
+                store.put(flight.key, part, took_ns, ttl_ns and now_ns + ttl_ns)
+                if self._shared is not None:
+                    self._shared.keep(flight.key, part, self._outputs, took_ns, ttl_ns)
         self._metrics.miss_ns += self._clock() - now_ns
         firsts = [flight.first for flight in flights]
         present = [not first.done for first in firsts]
@@ -222,21 +274,35 @@ class Flights:
 
     def _landed(self, flight: Flight, outputs: list[Array], first: bool) -> None:
         """Answer those who joined; the first has been, if it was still there."""
-        joined = [client for client in flight.clients if client is not flight.first]
-        waiting = [client for client in joined if not client.done]
+        joined = [
+            client for client in flight.clients if client is not flight.first and not client.done
+        ]
         self._end(flight)
-        if not joined:
-            return
+        if joined:
+            self._answer_each(joined, outputs)
+        # The batcher counts one, whoever that is.
+        if not first:
+            self._version.successes -= 1
+            self._version.in_flight += 1
+
+    def _answer_each(self, clients: list[Entry], outputs: list[Array]) -> None:
+        """Answer clients of a flight, each by itself, and count them."""
         now_ns = self._clock()
         version = self._version
-        for client in waiting:
+        for client in clients:
             client.answerer.answer((client,), outputs)
             waited_ns = now_ns - client.received_ns
             client.series.total.observe(waited_ns)
             version.success_ns += waited_ns
-        others = len(waiting) - (not first)  # the batcher counts one, whoever that is
-        version.successes += others
-        version.in_flight -= others
+        version.successes += len(clients)
+        version.in_flight -= len(clients)
+        version.last_ns = now_ns
+
+    def _refuse(self, waiting: list[Entry], refusal: PenstockError) -> None:
+        """Tell all clients of a run that was never queued."""
+        self._version.in_flight -= len(waiting) - 1
+        for client in waiting:
+            client.fail(refusal)
 
     def _prolong(self, run: Entry, clients: Sequence[Entry], now_ns: int) -> None:
         """Let a run have the last deadline of its clients, and watch over the earlier ones."""

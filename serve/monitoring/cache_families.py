@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from serve.clock import NS_PER_S
-from serve.monitoring.metrics import ServerMetrics
+from serve.monitoring.metrics import ServerMetrics, SharedCacheMetrics
 
 __all__ = ["cache_families"]
 
@@ -39,6 +39,11 @@ def cache_families(metrics: ServerMetrics) -> Iterable[Metric]:
         labels=[*LABELS, "outcome"],
     )
     answers = GaugeMetricFamily("penstock_cache_answers", "Answers that are kept.", labels=LABELS)
+    shared_hits = CounterMetricFamily(
+        "penstock_cache_shared_hits",
+        "Hits with an answer that another process made, or this one before its last start.",
+        labels=LABELS,
+    )
     held = GaugeMetricFamily("penstock_cache_bytes", "Memory of the answers.", labels=LABELS)
     for version in list(metrics.versions.values()):
         cache = version.cache
@@ -57,4 +62,31 @@ def cache_families(metrics: ServerMetrics) -> Iterable[Metric]:
         lookups.add_metric([*names, "miss"], cache.miss_ns / NS_PER_S)
         answers.add_metric(names, cache.answers)
         held.add_metric(names, cache.held_bytes)
-    return [requests, removed, saved, lookups, answers, held]
+        shared_hits.add_metric(names, cache.shared_hits)
+    yield from (requests, removed, saved, lookups, answers, held, shared_hits)
+    if metrics.shared_cache is not None:
+        yield from _shared(metrics.shared_cache)
+
+
+def _shared(shared: SharedCacheMetrics) -> Iterable[Metric]:
+    yield GaugeMetricFamily(
+        "penstock_cache_shared_available",
+        "Whether the shared store answers; 0: requests go on without it.",
+        value=float(shared.available),
+    )
+    failures = CounterMetricFamily(
+        "penstock_cache_shared_failures",
+        "Commands to the shared store that gave nothing, by reason: timeout, error, busy.",
+        labels=["reason"],
+    )
+    for reason in ("timeout", "error", "busy"):
+        failures.add_metric([reason], shared.failures[reason])
+    yield failures
+    yield CounterMetricFamily(
+        "penstock_cache_shared_commands", "Commands that it answered.", value=shared.commands
+    )
+    yield CounterMetricFamily(
+        "penstock_cache_shared_command_seconds",
+        "Time of the commands that it answered.",
+        value=shared.command_ns / NS_PER_S,
+    )

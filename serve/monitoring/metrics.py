@@ -27,6 +27,7 @@ __all__ = [
     "ReplicaMetrics",
     "RequestSeries",
     "ServerMetrics",
+    "SharedCacheMetrics",
     "VersionMetrics",
 ]
 
@@ -133,8 +134,9 @@ class ReplicaMetrics:
 class CacheMetrics:
     """The response cache of one model version.
 
-    ``hits``: requests answered from it; ``joined``: those that shared the run of the same request,
-    which was under way; ``misses``: those that ran; ``bypassed``: those that asked to run.
+    ``hits``: requests answered from it, of them ``shared_hits`` with an answer of the shared store;
+    ``joined``: those that shared the run of the same request, which was under way; ``misses``:
+    those that ran; ``bypassed``: those that asked to run.
     ``hit_ns`` and ``miss_ns``: time spent on looking up, and on keeping answers. ``saved_ns``: what
     the answers of all hits had taken to make. ``evicted``, ``expired``: answers that went to make
     room, and for their age; ``too_large``: those never kept. ``answers`` and ``held_bytes``: what
@@ -142,6 +144,7 @@ class CacheMetrics:
     """
 
     hits: int = 0
+    shared_hits: int = 0
     hit_ns: int = 0
     joined: int = 0
     misses: int = 0
@@ -153,6 +156,16 @@ class CacheMetrics:
     too_large: int = 0
     answers: int = 0
     held_bytes: int = 0
+
+
+@dataclass(slots=True)
+class SharedCacheMetrics:
+    """The store that several servers share. ``failures`` of commands by reason."""
+
+    commands: int = 0
+    command_ns: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    available: bool = True
 
 
 @dataclass(slots=True)
@@ -223,6 +236,7 @@ class ServerMetrics:
     def __init__(self) -> None:
         self.versions: dict[tuple[str, str], VersionMetrics] = {}
         self.errors: Counter[tuple[str, str, str]] = Counter()
+        self.shared_cache: SharedCacheMetrics | None = None
 
     def version(self, model: str, version: str) -> VersionMetrics:
         """The metrics of a version, made on first use."""

@@ -67,6 +67,7 @@ class Batcher:
         self._running: dict[int, Running] = {}
         self._batch_number = 0
         self._closed = False
+        self.expected = 0  # requests on their way here, counted by whoever sends them
         # scheduled calls
         self._dispatch_due = False
         self._dispatching = False
@@ -169,8 +170,8 @@ class Batcher:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits or runs."""
-        return not (self._queue.rows or self._running or self._retries)
+        """Whether nothing waits or runs, nor is on its way."""
+        return not (self._queue.rows or self._running or self._retries or self.expected)
 
     def close(self) -> None:
         """Take no more entries, fail those that wait, forget those that run."""

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-
 from serve.executors.loader import Prepared
 from serve.executors.remote.messages import Description, tensors_of
-from serve.repository.manifest import MANIFEST
 
-__all__ = ["describe", "digest_of"]
-
-READ_BYTES = 1 << 20
+__all__ = ["describe"]
 
 
 def describe(prepared: Prepared, replica: str, digest: str, queue: int) -> Description:
@@ -32,16 +26,3 @@ def describe(prepared: Prepared, replica: str, digest: str, queue: int) -> Descr
         outputs=tensors_of(signature.outputs),
         profile=prepared.profile,
     )
-
-
-def digest_of(artefact: Path) -> str:
-    """SHA-256 of what is served: of the manifest, which has those of all files, or the artefact.
-
-    Blocks while the file is read.
-    """
-    manifest = artefact.with_name(MANIFEST)
-    digest = hashlib.sha256()
-    with (manifest if manifest.exists() else artefact).open("rb") as file:
-        while block := file.read(READ_BYTES):
-            digest.update(block)
-    return digest.hexdigest()

@@ -20,12 +20,13 @@ from serve.executors.in_process import InProcessExecutor
 from serve.executors.loader import Prepared, limits_of
 from serve.executors.remote import local_socket
 from serve.executors.remote.arena import Window, new_arena
-from serve.executors.remote.describe import describe, digest_of
+from serve.executors.remote.describe import describe
 from serve.executors.remote.engine_connection import EngineConnection, Served
 from serve.executors.remote.engine_options import EngineOptions
 from serve.executors.remote.runner import Runner, Statistics
 from serve.executors.remote.wire import FrameError
 from serve.monitoring.metrics import Histogram
+from serve.repository.digest import digest_of
 from serve.scheduling.cost import CostModel
 from serve.scheduling.row_cost import RowCost
 
@@ -54,7 +55,8 @@ class Engine:
         self._prepared = prepared
         self._options = options
         self._clock = clock
-        digest = digest_of(prepared.source.artefact)
+        source = prepared.source
+        digest = prepared.digest or digest_of(source.artefact, source.config)
         self.description = describe(prepared, replica, digest, options.queue)
         self.port = 0
         """The port of TCP, once started."""

@@ -47,4 +47,5 @@ def go_live_remote(
         batcher,
         executor,
         metrics,
+        digest=description.digest,
     )

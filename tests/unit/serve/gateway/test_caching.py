@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from serve.cache import SharedCache
 from serve.clock import NS_PER_MS, NS_PER_S, FakeClock
 from serve.config import ModelConfig
 from serve.errors import BackendError, DeadlineExceeded, InvalidRequest, NotReady, Overloaded
@@ -35,10 +37,44 @@ SIGNATURE = Signature(
 )
 
 
+class Shared:
+    """A shared store that answers when the test says."""
+
+    def __init__(self) -> None:
+        self.available = True
+        self.asked: list[tuple[bytes, Callable[[bytes | None], None]]] = []
+        self.kept: dict[bytes, tuple[list[Any], int, int]] = {}
+        self.age_ns = 0
+        self.broken = False
+
+    def lets_through(self) -> bool:
+        return self.available
+
+    def look_up(self, key: bytes, told: Callable[[bytes | None], None]) -> None:
+        self.asked.append((key, told))
+
+    def tell(self) -> None:
+        """Tell all who have asked."""
+        asked, self.asked = self.asked, []
+        for key, told in asked:
+            told(key if key in self.kept else None)
+
+    def unpack(self, data: bytes, specs: Any, rows: int | None) -> tuple[list[Any], int, int]:
+        if self.broken:
+            raise ValueError("it is broken")
+        outputs, took_ns, _ = self.kept[data]
+        return outputs, self.age_ns, took_ns
+
+    def keep(self, key: bytes, outputs: Any, specs: Any, took_ns: int, ttl_ns: int) -> None:
+        self.kept[key] = ([array.copy() for array in outputs], took_ns, ttl_ns)
+
+
 class Bench:
     """A version that doubles its input, at most 4 rows a batch, and keeps answers for 10 s."""
 
-    def __init__(self, metrics: VersionMetrics | None = None, **config: Any) -> None:
+    def __init__(
+        self, metrics: VersionMetrics | None = None, shared: Shared | None = None, **config: Any
+    ) -> None:
         self.executor = ManualExecutor()
         self.metrics = metrics or VersionMetrics("m", "3")
         self.clock = FakeClock(NS_PER_MS)
@@ -46,12 +82,13 @@ class Bench:
         limits = Limits(4, config.pop("max_queue_rows", 100))
         cost = CostModel({4: NS_PER_MS})
         batcher = Batcher("m", limits, cost, self.executor, self.metrics, self.clock, loop)
-        config.setdefault("cache", {"ttl_s": 10})
+        config.setdefault("cache", {"ttl_s": 10, "shared": shared is not None})
         settings = ModelConfig(**config)
         self.live = LiveModel(
             "m", "3", settings, SIGNATURE, "python", "p", 4, batcher, self.executor, self.metrics
         )
-        self.endpoint = EndpointMaker(2**20, loop)(self.live, self.clock)
+        store = cast(SharedCache | None, shared)
+        self.endpoint = EndpointMaker(2**20, loop, store)(self.live, self.clock)
 
     @property
     def cache(self) -> Any:
@@ -419,6 +456,145 @@ async def test_requests_of_a_block_are_cancelled_one_by_one() -> None:
     assert values([answers[1], answers[3]]) == [2, 6]
     assert bench.metrics.cancellations == 2
     assert bench.settled()
+
+
+async def test_answer_is_shared_when_it_is_made() -> None:
+    shared = Shared()
+    bench = Bench(shared=shared)
+    answer = bench.ask(1)
+    assert await bench.start() == 0, "nothing runs before the store has answered"
+    assert not bench.live.batcher.idle
+    shared.tell()
+    await bench.finish()
+    assert values([answer]) == [2]
+    ((outputs, _, ttl_ns),) = shared.kept.values()
+    assert (outputs[0].tolist(), ttl_ns) == ([[2]], 10 * NS_PER_S)
+    assert bench.ask(1).done() and not shared.asked
+    assert bench.settled()
+
+
+async def test_answer_that_another_server_made_runs_nothing() -> None:
+    shared = Shared()
+    first, second = Bench(shared=shared), Bench(shared=shared)
+    first.ask(1)
+    shared.tell()
+    await first.finish()
+    shared.age_ns = 4 * NS_PER_S
+    answers = [second.ask(1), second.ask(1)]
+    shared.tell()
+    assert values(answers) == [2, 2]
+    assert second.metrics.rows == 0
+    cache = second.cache
+    assert (cache.hits, cache.shared_hits, cache.joined, cache.misses) == (1, 1, 1, 0)
+    assert second.metrics.successes == 2 and second.settled()
+    second.clock.advance_ms(5_999)
+    assert second.ask(1).done() and not shared.asked
+    second.clock.advance_ms(1)
+    assert not second.ask(1).done(), "it is as old here as there"
+    shared.age_ns = 10 * NS_PER_S
+    shared.tell()
+    assert await second.start() == 1
+    await second.finish()
+
+
+async def test_version_of_other_files_has_other_answers() -> None:
+    shared = Shared()
+    keys = []
+    for digest in ("a", "b"):
+        bench = Bench(shared=shared)
+        bench.live.digest = digest
+        bench.endpoint = EndpointMaker(2**20, asyncio.get_running_loop(), cast(Any, shared))(
+            bench.live, bench.clock
+        )
+        bench.ask(1)
+        keys.append(shared.asked[-1][0])
+    assert len(set(keys)) == 2
+    shared.tell()
+
+
+async def test_shared_answer_that_cannot_be_used_is_made_again() -> None:
+    shared = Shared()
+    first, second = Bench(shared=shared), Bench(shared=shared)
+    first.ask(1)
+    shared.tell()
+    await first.finish()
+    shared.broken = True
+    answer = second.ask(1)
+    shared.tell()
+    await second.finish()
+    assert values([answer]) == [2] and second.metrics.rows == 1
+
+
+async def test_store_that_does_not_answer_is_not_waited_for() -> None:
+    shared = Shared()
+    shared.available = False
+    bench, together = Bench(shared=shared), Together()
+    answers = [bench.ask(1), *(FutureAnswer() for _ in range(2))]
+    bench.endpoint.submit_block(block(2, 3), answers[1:], together)
+    await bench.finish()
+    assert values(answers) == [2, 4, 6] and not shared.asked
+
+
+async def test_block_asks_for_what_is_new_and_runs_what_is_unknown() -> None:
+    shared = Shared()
+    first, bench, together = Bench(shared=shared), Bench(shared=shared), Together()
+    first.ask(2)
+    shared.tell()
+    await first.finish()
+    answers = [FutureAnswer() for _ in range(4)]
+    bench.endpoint.submit_block(block(1, 2, 3, 1), answers, together)
+    assert len(shared.asked) == 3
+    shared.tell()
+    assert [answer.done() for answer in answers] == [False, True, False, False]
+    await bench.finish()
+    assert values(answers) == [2, 4, 6, 2]
+    assert bench.metrics.rows == 2 and bench.settled()
+
+
+async def test_those_who_leave_while_the_store_is_asked_leave_nothing() -> None:
+    shared = Shared()
+    bench = Bench(shared=shared)
+    first, second, only = bench.ask(1), bench.ask(1), bench.ask(2)
+    first.cancel()
+    only.cancel()
+    shared.tell()
+    await bench.finish()
+    assert values([second]) == [2]
+    assert (bench.metrics.rows, bench.metrics.cancellations) == (1, 2)
+    assert bench.settled()
+
+
+async def test_refusal_after_the_store_was_asked_is_told_to_all() -> None:
+    shared = Shared()
+    bench = Bench(shared=shared, max_queue_rows=1)
+    answers = [bench.ask(1), bench.ask(1)]
+    bench.live.close()
+    shared.tell()
+    assert [type(answer.exception()) for answer in answers] == [NotReady] * 2
+    assert bench.metrics.in_flight == 0
+
+
+async def test_deadline_that_passes_while_the_store_is_asked_is_kept() -> None:
+    shared = Shared()
+    bench = Bench(shared=shared)
+    early = bench.ask(1, deadline_ns=5 * NS_PER_MS)
+    late = bench.ask(1, deadline_ns=20 * NS_PER_S)
+    alone = bench.ask(2, deadline_ns=5 * NS_PER_MS)
+    bench.clock.advance_ms(9)
+    shared.tell()
+    await until(early.done)
+    await bench.finish()
+    assert [type(answer.exception()) for answer in (early, alone)] == [DeadlineExceeded] * 2
+    assert values([late]) == [2]
+    assert bench.settled()
+
+
+async def test_model_that_wants_to_share_where_nothing_is_shared_is_told_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench(cache={"shared": True})
+    assert "cache.shared has no effect without --cache-redis" in caplog.text
+    assert await bench.answered(1) == [[2]]
 
 
 async def until(condition: Any) -> None:
