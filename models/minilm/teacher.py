@@ -23,6 +23,7 @@ __all__ = [
     "evaluation",
     "model_folder",
     "teacher",
+    "training",
     "transfer",
 ]
 
@@ -104,6 +105,14 @@ def evaluation() -> tuple[dict[str, list[str]], Floats]:
     return {"text": texts}, np.column_stack([pair, embeddings(texts)]).astype(np.float32)
 
 
+def training() -> tuple[dict[str, list[str]], npt.NDArray[np.int64]]:
+    """For ``distil``: functions that nothing is judged by, and of each text its function."""
+    pairs = corpus.training_pairs()
+    texts = [text for pair in pairs for text in (pair.query, pair.document)]
+    return {"text": texts}, np.arange(len(pairs)).repeat(2)
+
+
 def transfer() -> dict[str, list[str]]:
-    """For ``distil``: texts that nothing is judged by, to learn the teacher's vectors of."""
-    return {"text": corpus.training_texts()}
+    """For ``distil``: other text that any Python installation carries."""
+    known = set(training()[0]["text"])
+    return {"text": [text for text in corpus.training_texts() if text not in known]}
