@@ -2,7 +2,8 @@
 
 ``python -m tests.support.ray_nodes ARGUMENTS`` starts a head, and then does what lines of
 JSON on its standard input say, each with a line in answer. It ends with its input. The nodes share
-an address and a file system, and are nodes to Ray and to Serve in all else.
+an address, unless they are in a network namespace, and a file system, and are nodes to Ray and to
+Serve in all else.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from tests.support.network import inside
 
 STOP_S = 30
 
@@ -39,6 +42,7 @@ class RayNodes:
             "RAY_DEDUP_LOGS": "0",
             "RAY_health_check_period_ms": "500",
             "RAY_health_check_failure_threshold": "4",
+            "RAY_health_check_timeout_ms": "1000",
         }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.ray_nodes", json.dumps(head)],
@@ -52,9 +56,9 @@ class RayNodes:
         self.address: str = answer["address"]
         self.dashboard: str = answer["dashboard"]
 
-    def add(self, **arguments: Any) -> str:
-        """Another node with these arguments of Ray; its id."""
-        added: str = self._ask({"add": arguments})["node"]
+    def add(self, namespace: str | None = None, **arguments: Any) -> str:
+        """Another node with these arguments of Ray, in a network of its own; its id."""
+        added: str = self._ask({"add": arguments, "namespace": namespace})["node"]
         return added
 
     def kill(self, node: str) -> None:
@@ -120,7 +124,8 @@ def _main(head: dict[str, Any]) -> None:
     for line in sys.stdin:
         order = json.loads(line)
         if "add" in order:
-            node = cluster.add_node(**{**common, **order["add"]})
+            with inside(order["namespace"]) if order["namespace"] else nullcontext():
+                node = cluster.add_node(**{**common, **order["add"]})
             nodes[node.node_id] = node
             _say(node=node.node_id)
         else:

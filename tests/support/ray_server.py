@@ -121,6 +121,7 @@ def ray_server(
                 server.stop()
             except subprocess.TimeoutExpired:
                 server.process.kill()
+                server.process.wait()
             for process in left:
                 if process.is_running():
                     process.kill()
