@@ -20,12 +20,12 @@ from serve.gateway.caching import EndpointMaker
 from serve.gateway.control import Controller
 from serve.gateway.dataplane import Gateway
 from serve.gateway.endpoint import Endpoint
+from serve.gateway.model_control import ModelControl
 from serve.gateway.overview import Overview, Replicas, make_overview
 from serve.gateway.remote_control import RemoteController, ReplicaFinder
 from serve.monitoring.metrics import ServerMetrics, SharedCacheMetrics
 from serve.monitoring.prometheus import exposition
 from serve.protocol.status import DEFAULT, TRITON
-from serve.repository.scan import scan
 from serve.repository.table import ModelTable
 from serve.transport.admin.server import create_admin_server
 from serve.transport.grpc.server import GrpcServer, create_grpc_server
@@ -195,15 +195,24 @@ class App(_Listening):
         self, repository: Path, settings: ServerSettings, clock: Clock = monotonic_ns
     ) -> None:
         super().__init__(settings, clock)
-        self._repository = repository
         self._controller: Controller = Controller(
             self._table,
             self._metrics,
             clock,
             self._loop,
             load_timeout_s=settings.load_timeout_s,
+            drain_timeout_s=settings.drain_timeout_s,
             make_endpoint=self._make_endpoint,
         )
+        self._control = ModelControl(
+            repository,
+            self._controller,
+            self._table,
+            mode=settings.model_control_mode,
+            poll_s=settings.repository_poll_secs,
+        )
+        self.gateway.set_control(self._control)
+        self._rereading: asyncio.Task[None] | None = None
 
     async def start(self) -> bool:
         """Listen, then load every model. False: a model failed, and ``strict`` is set.
@@ -211,9 +220,9 @@ class App(_Listening):
         Probes are answered while models load. Raises what a listener raises if it cannot bind,
         and RepositoryError if the repository itself cannot be read.
         """
-        repository = await asyncio.to_thread(scan, self._repository)
+        repository = await self._control.read()
         await self._listen()
-        await self._controller.load_all(repository)
+        await self._control.start(repository, self._settings.load_model)
         self._tried_all()
         if self._controller.failures and self._settings.strict:
             log.error("%d models failed, and --strict is set", self._controller.failures)
@@ -221,6 +230,16 @@ class App(_Listening):
         took_ms = (self._clock() - self._started_ns) / NS_PER_MS
         log.info("serving %s after %.0f ms", self.addresses(), took_ms)
         return True
+
+    async def drain(self) -> None:
+        """See ``_Listening.drain``; models stay as they are from now on."""
+        self._control.stop()
+        await super().drain()
+
+    async def stop(self, grace_s: float) -> None:
+        """See ``_Listening.stop``."""
+        self._control.stop()
+        await super().stop(grace_s)
 
     async def run_until_signal(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once."""
@@ -233,8 +252,13 @@ class App(_Listening):
                 _exit_now()
             asked.set()
 
+        def on_reread() -> None:
+            log.info("SIGHUP: reading the repository again")
+            self._rereading = self._loop.create_task(self._control.reread())
+
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, on_signal)
+        self._loop.add_signal_handler(signal.SIGHUP, on_reread)
         start = asyncio.create_task(self.start())
         told = asyncio.create_task(asked.wait())
         await asyncio.wait((start, told), return_when=asyncio.FIRST_COMPLETED)

@@ -122,6 +122,11 @@ def serve(
     triton_compat: Annotated[bool, _own("triton_compat")] = OWN.triton_compat,
     drain_timeout: Annotated[float, _own("drain_timeout_s")] = OWN.drain_timeout_s,
     load_timeout: Annotated[float, _own("load_timeout_s")] = OWN.load_timeout_s,
+    model_control_mode: Annotated[
+        Literal["none", "poll", "explicit"], _own("model_control_mode")
+    ] = OWN.model_control_mode,
+    repository_poll_secs: Annotated[float, _own("repository_poll_secs")] = OWN.repository_poll_secs,
+    load_model: Annotated[list[str], _own("load_model")] = [],  # noqa: B006 - typer copies it
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], _own("log_level")
     ] = OWN.log_level,
@@ -204,6 +209,9 @@ def serve(
         triton_compat=triton_compat,
         drain_timeout_s=drain_timeout,
         load_timeout_s=load_timeout,
+        model_control_mode=model_control_mode,
+        repository_poll_secs=repository_poll_secs,
+        load_model=tuple(load_model),
         log_level=log_level,
         log_format=log_format,
         access_log=access_log,
@@ -213,6 +221,11 @@ def serve(
     )
     if ray is None:
         _run_server(repo, settings)
+    elif model_control_mode != "none":
+        raise ValueError(
+            f"--model-control-mode {model_control_mode} is not offered with --ray: change the"
+            " repository and send SIGHUP"
+        )
     elif code := _run_on_ray(repo, settings, ray, gateways):
         raise typer.Exit(code)
 

@@ -139,6 +139,17 @@ class ServerSettings(Settings):
         le=MAX_TIMEOUT_S,
         description="Longest load of a model version; after it the version is UNAVAILABLE.",
     )
+    model_control_mode: Literal["none", "poll", "explicit"] = Field(
+        "none",
+        description="none: what is there at the start; poll: follow the repository; explicit: load"
+        " and unload what clients ask for.",
+    )
+    repository_poll_secs: float = Field(
+        15.0, gt=0, le=MAX_TIMEOUT_S, description="Time between two looks, with poll."
+    )
+    load_model: tuple[str, ...] = Field(
+        (), description="A model to load at the start, with explicit; may be repeated; *: all."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is logged."
     )
@@ -161,3 +172,11 @@ class ServerSettings(Settings):
         le=10,
         description="Longest wait for Redis; after it a request goes on without.",
     )
+
+    @model_validator(mode="after")
+    def _explicit_loads(self) -> ServerSettings:
+        if self.load_model and self.model_control_mode != "explicit":
+            raise ValueError(
+                "--load-model goes with --model-control-mode explicit, and only with it"
+            )
+        return self

@@ -10,6 +10,7 @@ from serve.backends.base import Backend
 from serve.backends.output_check import check_outputs
 from serve.clock import Clock
 from serve.errors import BackendError, PenstockError
+from serve.executors.memory import memory_returned
 from serve.executors.worker import Workers
 from serve.scheduling.execution import Outcome
 from serve.tensors import Batch, Signature
@@ -45,7 +46,10 @@ class InProcessExecutor:
         inline: bool,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
+        released: Callable[[], None] = lambda: None,
     ) -> None:
+        """``released`` is called in a thread when the backend is closed, and its memory free."""
+        self._released = released
         self.slots = instances
         self.prefetch = 1
         self._backend = backend
@@ -94,9 +98,11 @@ class InProcessExecutor:
 
     def _close_backend(self) -> None:
         try:
-            self._backend.close()
+            with memory_returned():
+                self._backend.close()
         except Exception:
             log.warning("model '%s' failed to close", self._name, exc_info=True)
+        self._released()
 
 
 def run_batch(

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 
 from serve.backends.base import Backend, BackendSource
 from serve.backends.providers import nvidia_device_present
@@ -42,6 +43,7 @@ REPEATS = 3
 class Prepared:
     """A loaded and warm backend; ``profile`` maps batch rows to nanoseconds.
 
+    ``released`` is set when the backend is closed and what it held is free again.
     ``digest`` is of its files, where answers are shared with other servers; else "".
     """
 
@@ -52,6 +54,7 @@ class Prepared:
     max_batch_rows: int
     profile: dict[int, int]
     digest: str = ""
+    released: threading.Event = field(default_factory=threading.Event)
 
     @property
     def inline(self) -> bool:
@@ -112,6 +115,7 @@ def go_live(
         inline=prepared.inline,
         clock=clock,
         loop=loop,
+        released=prepared.released.set,
     )
     batcher = Batcher(
         source.model_name,

@@ -13,8 +13,11 @@ from serve.gateway.access_log import AccessLog
 from serve.gateway.endpoint import Endpoint, submit_each
 from serve.gateway.future_answer import FutureAnswer
 from serve.gateway.interface import Reply, Sink, Ticket, Together
+from serve.gateway.model_control import ModelControl
 from serve.monitoring.metrics import ServerMetrics
 from serve.monitoring.statistics import model_statistics
+from serve.protocol.quoting import quoted
+from serve.repository.override import Override
 from serve.repository.table import ModelTable
 from serve.repository.triton_config import render_model_config
 from serve.tensors import InferRequest, InferResponse, RequestBlock, Signature, TensorSpec
@@ -55,10 +58,15 @@ class Gateway:
         }
         self._epoch_offset_ns = epoch_offset_ns
         self._access_log = AccessLog(clock) if access_log else None
+        self._control: ModelControl | None = None
         self._serving = False
         self._stopping = False
 
     # state, set by the app
+
+    def set_control(self, control: ModelControl) -> None:
+        """Who loads and unloads models for clients; without, nobody does."""
+        self._control = control
 
     def set_serving(self) -> None:
         """Every model has been tried: readiness now depends on the models alone."""
@@ -109,6 +117,9 @@ class Gateway:
         """See ``DataPlane.server_ready``."""
         if self._stopping or not self._serving:
             return False
+        control = self._control
+        if control is not None and control.mode == "explicit" and not self._table.names():
+            return True  # no model is loaded, and none is meant to be
         now_ns = self._clock()
         return any(
             not endpoint.live.batcher.stalled_ns(now_ns) for endpoint in self._table.handles()
@@ -168,19 +179,28 @@ class Gateway:
         stats = [model_statistics(live.metrics, self._epoch_offset_ns) for live in lives]
         return {"model_stats": stats}
 
-    def repository_index(self, ready_only: bool) -> list[Reply]:
+    def repository_index(self, ready_only: bool) -> asyncio.Future[list[Reply]]:
         """See ``DataPlane.repository_index``."""
-        return self._table.index(ready_only)
+        return asyncio.ensure_future(self._index(ready_only))
 
     # model control
 
-    def load_model(self, model_name: str) -> None:
+    def load_model(self, model_name: str, override: Override) -> asyncio.Future[None]:
         """See ``DataPlane.load_model``."""
-        raise self._control_off("load", model_name)
+        if self._control is None:
+            raise _control_off("load", model_name)
+        return asyncio.ensure_future(self._control.load(model_name, override))
 
-    def unload_model(self, model_name: str) -> None:
+    def unload_model(self, model_name: str) -> asyncio.Future[None]:
         """See ``DataPlane.unload_model``."""
-        raise self._control_off("unload", model_name)
+        if self._control is None:
+            raise _control_off("unload", model_name)
+        return asyncio.ensure_future(self._control.unload(model_name))
+
+    async def _index(self, ready_only: bool) -> list[Reply]:
+        if self._control is not None:
+            await self._control.list_models()
+        return self._table.index(ready_only)
 
     def count_error(self, protocol: str, code: Code, model_name: str) -> None:
         """See ``DataPlane.count_error``."""
@@ -196,11 +216,12 @@ class Gateway:
             return True
         return True
 
-    def _control_off(self, verb: str, model_name: str) -> Unavailable:
-        return Unavailable(
-            f"failed to {verb} '{model_name[:100]}': model control is off;"
-            " change the repository and restart the server"
-        )
+
+def _control_off(verb: str, model_name: str) -> Unavailable:
+    return Unavailable(
+        f"failed to {verb} {quoted(model_name)}: replicas follow the repository; change it, and"
+        " send SIGHUP to `penstock serve`"
+    )
 
 
 def _tensor(spec: TensorSpec) -> dict[str, Any]:

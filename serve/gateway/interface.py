@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from serve.errors import Code, PenstockError
+from serve.repository.override import Override
 from serve.scheduling.entry import Entry, Sink
 from serve.tensors import InferRequest, InferResponse, RequestBlock, Signature
 
@@ -91,14 +92,24 @@ class DataPlane(Protocol):
     def statistics(self, model_name: str = "", model_version: str = "") -> Reply:
         """``{"model_stats": [...]}``; an empty name means all models."""
 
-    def repository_index(self, ready_only: bool) -> list[Reply]:
-        """``[{"name", "version", "state", "reason"}]``, models that failed to load included."""
+    def repository_index(self, ready_only: bool) -> asyncio.Future[list[Reply]]:
+        """``[{"name", "version", "state", "reason"}]``, models that failed to load included.
 
-    def load_model(self, model_name: str) -> None:
-        """Load on request; raises Unavailable while model control is off."""
+        Where clients load models, also those that are not loaded.
+        """
 
-    def unload_model(self, model_name: str) -> None:
-        """Unload on request; raises Unavailable while model control is off."""
+    def load_model(self, model_name: str, override: Override) -> asyncio.Future[None]:
+        """Load a model on request, or load it again; done when it answers.
+
+        The future's exception, a PenstockError, says why not; Unavailable while model control is
+        off. Cancelling it only ends the wait.
+        """
+
+    def unload_model(self, model_name: str) -> asyncio.Future[None]:
+        """Unload a model on request; done when it has answered what it took, and is freed.
+
+        Exceptions and cancelling are as with ``load_model``.
+        """
 
     def count_error(self, protocol: str, code: Code, model_name: str) -> None:
         """Count an error answer; called once for each, by the transport that renders it."""

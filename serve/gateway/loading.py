@@ -6,9 +6,12 @@ while it is imported would keep the process from ending.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
+from typing import Any, TypeVar
 
 from serve.backends.base import BackendSource
 from serve.clock import Clock
@@ -16,7 +19,9 @@ from serve.errors import RepositoryError
 from serve.executors.loader import Prepared, prepare
 from serve.repository.config_pbtxt import in_triton_terms
 
-__all__ = ["not_loaded_in_time", "start_load"]
+__all__ = ["in_thread", "not_loaded_in_time", "start_load"]
+
+T = TypeVar("T")
 
 
 def start_load(source: BackendSource, clock: Clock) -> Future[Prepared]:
@@ -46,6 +51,23 @@ def start_load(source: BackendSource, clock: Clock) -> Future[Prepared]:
     return future
 
 
+def in_thread(work: Callable[[], T], name: str) -> asyncio.Future[T]:
+    """What ``work`` gives, from a daemon thread of this name: it may block on a disk for ever."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result = work()
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits
+            _settle(future, error)
+        else:
+            with contextlib.suppress(InvalidStateError):
+                future.set_result(result)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return asyncio.wrap_future(future)
+
+
 def not_loaded_in_time(source: BackendSource, timeout_s: float) -> RepositoryError:
     """The error of a version whose load was given up."""
     return RepositoryError(
@@ -55,7 +77,7 @@ def not_loaded_in_time(source: BackendSource, timeout_s: float) -> RepositoryErr
     )
 
 
-def _settle(future: Future[Prepared], error: Exception) -> None:
+def _settle(future: Future[Any], error: Exception) -> None:
     with contextlib.suppress(InvalidStateError):  # given up: nobody is left to be told
         future.set_exception(error)
 

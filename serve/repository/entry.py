@@ -9,17 +9,21 @@ from pathlib import Path
 from serve.config import ModelConfig
 from serve.errors import RepositoryError
 
-__all__ = ["BrokenModel", "ModelEntry", "Repository", "VersionEntry"]
+__all__ = ["BrokenModel", "Mark", "ModelEntry", "Repository", "VersionEntry"]
+
+Mark = tuple[str, int, int, int]
+"""A file as the disk tells of it: path in its folder, bytes, last change in ns, number."""
 
 
 @dataclass(frozen=True, slots=True)
 class VersionEntry:
-    """A numbered folder: its artefact and the backend that serves it."""
+    """A numbered folder: its artefact and the backend that serves it; ``files`` are all in it."""
 
     number: int
     folder: Path
     artefact: Path
     backend: str
+    files: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,8 @@ class ModelEntry:
 
     ``versions`` are those to be served, ascending, at least one; ``broken_versions`` those that
     the policy would have served and that cannot be. ``config_file`` is None where the folder has
-    no settings. A warning is a sentence for the log, one for each thing.
+    no settings. A warning is a sentence for the log, one for each thing. ``beside`` are the files
+    in the model's own folder that hold no settings.
     """
 
     name: str
@@ -38,14 +43,16 @@ class ModelEntry:
     versions: tuple[VersionEntry, ...]
     broken_versions: Mapping[int, RepositoryError] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    beside: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenModel:
-    """A model folder of which nothing can be served."""
+    """A model folder of which nothing can be served; ``unbuilt``: it is still to be made."""
 
     name: str
     error: RepositoryError
+    unbuilt: bool = False
 
 
 @dataclass(frozen=True, slots=True)

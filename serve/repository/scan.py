@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from serve.config import ModelConfig
@@ -14,9 +15,18 @@ from serve.repository.entry import BrokenModel, ModelEntry, Repository, VersionE
 from serve.repository.files import reason_of, shown
 from serve.repository.manifest import check_files, read_manifest
 from serve.repository.model_yaml import read_model_yaml
+from serve.repository.prints import ModelPrint, model_print
 from serve.repository.versions import choose, looks_like_version, version_folders
 
-__all__ = ["is_reserved", "scan", "scan_model"]
+__all__ = [
+    "is_reserved",
+    "is_settings",
+    "look_at",
+    "model_folders",
+    "names_in",
+    "scan",
+    "scan_model",
+]
 
 MODEL_YAML = "model.yaml"
 
@@ -29,26 +39,33 @@ def is_reserved(name: str) -> bool:
     return name.startswith(".") or name in RESERVED
 
 
-def scan(root: Path) -> Repository:
+def is_settings(name: str) -> bool:
+    """Whether a file of this name, in a model's folder, holds its settings."""
+    return name in (MODEL_YAML, CONFIG_PBTXT)
+
+
+def scan(root: Path, *, may_be_empty: bool = False) -> Repository:
     """Read a whole repository. Blocks on the disk; imports no runtime and loads no model.
 
     Raises:
-        RepositoryError: ``root`` itself is not a repository, or has no model at all.
+        RepositoryError: ``root`` itself is not a repository, or has no model at all, unless it
+            ``may_be_empty`` because models are still to come.
     """
     models: dict[str, ModelEntry] = {}
     broken: dict[str, BrokenModel] = {}
     unbuilt: dict[str, BrokenModel] = {}
     ignored: list[str] = []
-    for folder in _model_folders(root):
-        name = _shown_name(folder)
-        try:
-            if _holds_model(folder):
-                models[name] = scan_model(folder)
-            else:
-                ignored.append(name)
-        except RepositoryError as error:
-            place = unbuilt if _is_unbuilt(folder) else broken
-            place[name] = BrokenModel(name, error)
+    for folder in model_folders(root):
+        found = look_at(folder)
+        if found is None:
+            ignored.append(_shown_name(folder))
+        elif isinstance(found, ModelEntry):
+            models[_shown_name(folder)] = found
+        else:
+            place = unbuilt if found.unbuilt else broken
+            place[found.name] = found
+    if may_be_empty and not any(map(looks_like_version, broken)):
+        return Repository(models, broken, tuple(ignored), unbuilt)
     if unbuilt and not models and not broken:
         raise _error(
             root,
@@ -60,8 +77,30 @@ def scan(root: Path) -> Repository:
     return Repository(models, broken, tuple(ignored), unbuilt)
 
 
-def scan_model(folder: Path) -> ModelEntry:
+def names_in(root: Path) -> list[str]:
+    """The names of all folders that hold a model, good or broken. Blocks on the disk.
+
+    Raises:
+        RepositoryError: ``root`` cannot be read.
+    """
+    return [folder.name for folder in model_folders(root) if _holds_model(folder)]
+
+
+def look_at(folder: Path, hidden: Collection[int] = ()) -> ModelEntry | BrokenModel | None:
+    """What a folder of the repository holds; None: no model. See ``scan_model``."""
+    try:
+        return scan_model(folder, hidden) if _holds_model(folder) else None
+    except RepositoryError as error:
+        return BrokenModel(_shown_name(folder), error, unbuilt=_is_unbuilt(folder))
+
+
+def scan_model(
+    folder: Path, hidden: Collection[int] = (), settings: TritonModel | None = None
+) -> ModelEntry:
     """Read one model's folder.
+
+    ``hidden`` versions are passed over as if they were not there; ``settings`` stand in for those
+    of the folder.
 
     Raises:
         RepositoryError: nothing of it can be served.
@@ -73,22 +112,35 @@ def scan_model(folder: Path) -> ModelEntry:
             problem = "is a link to nowhere" if folder.is_symlink() else "is no folder"
             raise _error(folder, problem, "put the model's folder in its place")
         _check_name(folder)
-        settings, config_file, warnings = _read_settings(folder)
-        folders = version_folders(folder)
+        # Before anything is read, so that what changes meanwhile is seen to be another.
+        seen = model_print(folder) or ModelPrint()
+        config_file: Path | None = None
+        warnings: list[str] = []
+        if settings is None:
+            settings, config_file, warnings = _read_settings(folder)
+        found = version_folders(folder)
+        folders = {number: path for number, path in found.items() if number not in hidden}
         if not folders:
             raise _no_version(folder, settings.config)
         where = str(config_file or folder / MODEL_YAML)
         versions, broken = choose(
             settings.config.versions,
             folders,
-            lambda number, path: _version(number, path, settings),
+            partial(_version, settings, seen),
             where,
         )
         if not versions:
             raise _none_fine(broken)
         warnings += _oddities(folder)
     return ModelEntry(
-        folder.name, folder, settings.config, config_file, versions, broken, tuple(warnings)
+        folder.name,
+        folder,
+        settings.config,
+        config_file,
+        versions,
+        broken,
+        tuple(warnings),
+        tuple(mark for mark in seen.beside if not is_settings(mark[0])),
     )
 
 
@@ -106,8 +158,12 @@ def _disk_errors(path: Path) -> Iterator[None]:
         raise _error(Path(error.filename or path), problem, "let the server read it") from error
 
 
-def _model_folders(root: Path) -> list[Path]:
-    """Candidates by name: folders and links to folders; files are passed over."""
+def model_folders(root: Path) -> list[Path]:
+    """Candidates by name: folders and links to folders; files are passed over.
+
+    Raises:
+        RepositoryError: ``root`` cannot be read.
+    """
     with _disk_errors(root):
         if not root.exists():
             raise _error(root, "does not exist", "give the folder that holds the models' folders")
@@ -165,7 +221,7 @@ def _read_settings(folder: Path) -> tuple[TritonModel, Path | None, list[str]]:
     return TritonModel(ModelConfig()), None, []
 
 
-def _version(number: int, folder: Path, settings: TritonModel) -> VersionEntry:
+def _version(settings: TritonModel, seen: ModelPrint, number: int, folder: Path) -> VersionEntry:
     with _disk_errors(folder):
         artefact, backend = find_artefact(
             folder, settings.config.backend, settings.default_model_filename
@@ -174,7 +230,7 @@ def _version(number: int, folder: Path, settings: TritonModel) -> VersionEntry:
         if manifest is not None:
             # The sizes tell a copy that is not finished; contents are read when it is loaded.
             check_files(folder, manifest, contents=False)
-    return VersionEntry(number, folder, artefact, backend)
+    return VersionEntry(number, folder, artefact, backend, seen.versions.get(number, ()))
 
 
 def _none_fine(broken: dict[int, RepositoryError]) -> RepositoryError:

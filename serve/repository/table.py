@@ -7,7 +7,7 @@ each request and is one look-up in a dictionary that every change keeps up to da
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
@@ -20,6 +20,9 @@ __all__ = ["ModelState", "ModelTable"]
 H = TypeVar("H")
 
 VERSION = re.compile(r"[1-9][0-9]{0,18}")
+
+UNLOADED = "unloaded"
+"""The reason that Triton gives, and clients look for."""
 
 WHOLE_MODEL = 0
 """Stands for the version where a model failed before any version of it was known."""
@@ -48,6 +51,8 @@ class ModelTable(Generic[H]):
         self._rows: dict[str, dict[int, _Row[H]]] = {}
         # (name, version as in a request) → handle of a READY version; "" is the highest.
         self._resolved: dict[tuple[str, str], H] = {}
+        # What could be loaded, and is not: versions that were unloaded, none if it never was.
+        self._aside: Mapping[str, tuple[int, ...]] = {}
 
     def resolve(self, name: str, version: str) -> H:
         """The handle that answers for a model; version "" is the highest READY one.
@@ -79,6 +84,15 @@ class ModelTable(Generic[H]):
         """A version cannot be served; version 0 says it of the model as a whole."""
         self._set(name, version, _Row(ModelState.UNAVAILABLE, reason))
 
+    def set_reason(self, name: str, version: int, reason: str) -> None:
+        """Say of a version that goes on answering why it is not as it should be."""
+        row = self._rows[name][version]
+        self._set(name, version, _Row(row.state, reason, row.handle))
+
+    def set_aside(self, models: Mapping[str, tuple[int, ...]]) -> None:
+        """The models that could be loaded on request, with the versions that once were."""
+        self._aside = models
+
     def set_unloading(self, name: str, version: int, reason: str = "unloading") -> None:
         """A version takes no further requests; its handle is kept until ``remove``."""
         row = self._rows.get(name, {}).get(version)
@@ -93,18 +107,32 @@ class ModelTable(Generic[H]):
             self._rows.pop(name, None)
         self._refresh(name)
 
+    def remove_model(self, name: str) -> None:
+        """Forget a model, whatever is known of it."""
+        self._rows.pop(name, None)
+        self._refresh(name)
+
+    def keep_only(self, name: str, versions: Collection[int]) -> None:
+        """Forget what is known of the other versions of a model."""
+        for version in [known for known in self._rows.get(name, {}) if known not in versions]:
+            self.remove(name, version)
+
     def index(self, ready_only: bool = False) -> list[dict[str, Any]]:
         """The protocol's repository index, by name and version; version "" for a whole model."""
-        return [
-            {
-                "name": name,
-                "version": _text(version),
-                "state": row.state.value,
-                "reason": row.reason,
-            }
+        rows = [
+            _index_row(name, version, row.state, row.reason)
             for name, version, row in self._sorted()
             if row.state is ModelState.READY or not ready_only
         ]
+        if ready_only or not self._aside:
+            return rows
+        rows += [
+            _index_row(name, version, ModelState.UNAVAILABLE, UNLOADED)
+            for name, versions in self._aside.items()
+            if name not in self._rows
+            for version in versions or (WHOLE_MODEL,)
+        ]
+        return sorted(rows, key=lambda row: (row["name"], int(row["version"] or 0)))
 
     def names(self) -> list[str]:
         """All models, in whatever state."""
@@ -154,6 +182,11 @@ class ModelTable(Generic[H]):
     def _refusal(self, name: str, version: str) -> PenstockError:
         """Why ``resolve`` has no handle."""
         rows = self._rows.get(name)
+        if rows is None and name in self._aside:
+            return NotReady(
+                f"Model {_quoted(name)} is not loaded: load it with POST"
+                f" /v2/repository/models/{name}/load, or RepositoryModelLoad"
+            )
         if rows is None:
             return NotFound(f"Request for unknown model: {_quoted(name)} is not found")
         if not version:
@@ -169,6 +202,10 @@ class ModelTable(Generic[H]):
                 f"Request for unknown model: {_quoted(name)} version {version} is not found"
             )
         return NotReady(f"Model {_quoted(name)} version {version} is not ready: {_why(row)}")
+
+
+def _index_row(name: str, version: int, state: ModelState, reason: str) -> dict[str, Any]:
+    return {"name": name, "version": _text(version), "state": state.value, "reason": reason}
 
 
 def _text(version: int) -> str:

@@ -16,11 +16,13 @@ from serve.config import HttpSettings
 from serve.errors import Code, NotFound, PenstockError
 from serve.gateway.interface import Sink, Ticket, Together
 from serve.protocol.status import DEFAULT, StatusTable
+from serve.repository.override import Override
 from serve.tensors import InferRequest, InferResponse, RequestBlock, Signature, Tensor, TensorSpec
 from serve.transport.http.connection import Connection
 from serve.transport.http.context import Context
 from serve.transport.http.server import error_counter
 from serve.transport.http.v2 import v2_routes
+from tests.support.futures import done
 
 TLS_CERT = Path(__file__).with_name("tls_cert.pem")
 TLS_KEY = Path(__file__).with_name("tls_key.pem")
@@ -109,14 +111,16 @@ class FakePlane:
     def statistics(self, model_name: str = "", model_version: str = "") -> dict[str, Any]:
         return {"model_stats": [{"name": model_name, "version": model_version}]}
 
-    def repository_index(self, ready_only: bool) -> list[dict[str, Any]]:
-        return [{"name": "echo", "state": "READY", "ready_only": ready_only}]
+    def repository_index(self, ready_only: bool) -> asyncio.Future[list[dict[str, Any]]]:
+        return done([{"name": "echo", "state": "READY", "ready_only": ready_only}])
 
-    def load_model(self, model_name: str) -> None:
-        self.calls.append(("load", model_name))
+    def load_model(self, model_name: str, override: Override) -> asyncio.Future[None]:
+        self.calls.append(("load", model_name, override))
+        return done(None)
 
-    def unload_model(self, model_name: str) -> None:
+    def unload_model(self, model_name: str) -> asyncio.Future[None]:
         self.calls.append(("unload", model_name))
+        return done(None)
 
     def count_error(self, protocol: str, code: Code, model_name: str) -> None:
         self.errors.append((protocol, code, model_name))

@@ -96,6 +96,14 @@ def identity(path: Path, datatype: str = "FP32", shape: Shape = ("batch", 4)) ->
     )
 
 
+def scaled(path: Path, factor: float) -> Path:
+    """``x`` FP32 [batch, 1] → ``y``, so many times as much."""
+    tensors = [value(name, "FP32", ["batch", 1]) for name in "xy"]
+    weights = {"factor": np.array([factor], np.float32)}
+    nodes = [helper.make_node("Mul", ["x", "factor"], ["y"])]
+    return save(path, nodes, tensors[:1], tensors[1:], weights)
+
+
 def add_sub(path: Path, datatype: str = "INT32", batched: bool = True) -> Path:
     """Triton's "simple": INPUT0, INPUT1 [batch, 16] → OUTPUT0 the sum, OUTPUT1 the difference."""
     shape: Shape = ["batch", 16] if batched else [16]

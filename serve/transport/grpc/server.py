@@ -64,7 +64,7 @@ class GrpcServer:
             write_timeout_s=settings.write_timeout_s,
         )
         self._questions = Questions(
-            plane, failures, self._stopping, message_timeout_s=message_timeout_s
+            plane, failures, self._stopping, self._intake, message_timeout_s=message_timeout_s
         )
         self._health = Health(
             plane,

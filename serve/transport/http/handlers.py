@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -9,7 +10,11 @@ import msgspec
 
 from serve.errors import InvalidRequest, Unsupported
 from serve.gateway.interface import DataPlane
+from serve.protocol.quoting import quoted
 from serve.protocol.status import TRITON, StatusTable
+from serve.repository.override import FILE, Override, override_of
+from serve.transport.http.compression import Buffer
+from serve.transport.http.context import LARGE_BODY_BYTES
 from serve.transport.http.exchange import Exchange
 from serve.transport.http.routes import Handler
 
@@ -89,24 +94,25 @@ def index_handler(plane: DataPlane) -> Handler:
     """The repository's models, or with ``{"ready": true}`` those that are ready."""
 
     def handle(exchange: Exchange) -> None:
-        request = _decode(exchange, IndexRequest)
-        exchange.reply([msgspec.json.encode(plane.repository_index(request.ready))])
+        request = _decode(exchange.body, IndexRequest)
+        exchange.wait(plane.repository_index(request.ready), _reply_json)
 
     return handle
 
 
 def load_handler(plane: DataPlane) -> Handler:
-    """Load a model as the repository has it."""
+    """Load a model as the repository has it, or with the configuration and files of the body."""
+
+    def load(exchange: Exchange, override: Override) -> None:
+        exchange.wait(plane.load_model(exchange.route.model_name, override), _reply_empty)
 
     def handle(exchange: Exchange) -> None:
-        if _decode(exchange, ControlRequest).parameters:
-            raise Unsupported(
-                "parameters: a model is loaded as the repository has it; a configuration or files"
-                " in the request are not offered"
-            )
-        assert exchange.route is not None
-        plane.load_model(exchange.route.model_name)
-        exchange.reply([])
+        body, context = exchange.body, exchange.context
+        if len(body) > LARGE_BODY_BYTES:  # files, which take long to decode
+            work = context.loop.run_in_executor(context.pool, _decode_override, bytes(body))
+            exchange.wait(work, load)
+        else:
+            load(exchange, _decode_override(body))
 
     return handle
 
@@ -115,10 +121,8 @@ def unload_handler(plane: DataPlane) -> Handler:
     """Unload a model; there are no dependents, so ``unload_dependents`` changes nothing."""
 
     def handle(exchange: Exchange) -> None:
-        _decode(exchange, ControlRequest)
-        assert exchange.route is not None
-        plane.unload_model(exchange.route.model_name)
-        exchange.reply([])
+        _decode(exchange.body, ControlRequest)
+        exchange.wait(plane.unload_model(exchange.route.model_name), _reply_empty)
 
     return handle
 
@@ -132,9 +136,29 @@ def unsupported_handler(what: str) -> Handler:
     return handle
 
 
-def _decode(exchange: Exchange, kind: type[_Body]) -> _Body:
+def _reply_json(exchange: Exchange, reply: Any) -> None:
+    exchange.reply([msgspec.json.encode(reply)])
+
+
+def _reply_empty(exchange: Exchange, _: None) -> None:
+    exchange.reply([])
+
+
+def _decode_override(body: Buffer) -> Override:
+    """What the parameters of a load request say; contents of files are base64 in JSON."""
+    parameters = _decode(body, ControlRequest).parameters
+    for key, value in parameters.items():
+        if key.startswith(FILE) and isinstance(value, str):
+            try:
+                parameters[key] = base64.b64decode(value, validate=True)
+            except ValueError:
+                raise InvalidRequest(f"parameters: {quoted(key)}: should be base64") from None
+    return override_of(parameters)
+
+
+def _decode(body: Buffer, kind: type[_Body]) -> _Body:
     """The JSON body; an empty one means the defaults."""
     try:
-        return msgspec.json.decode(exchange.body or b"{}", type=kind)
+        return msgspec.json.decode(body or b"{}", type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequest(f"the body is not as this path expects it: {error}") from None

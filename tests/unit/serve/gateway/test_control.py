@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from serve.clock import monotonic_ns
+from serve.errors import NotReady
 from serve.gateway.control import Controller
 from serve.gateway.endpoint import Endpoint
+from serve.gateway.future_answer import FutureAnswer
 from serve.monitoring.metrics import ServerMetrics
-from serve.repository.scan import scan
+from serve.repository.override import read_overridden, write_files
+from serve.repository.scan import scan, scan_model
 from serve.repository.table import ModelTable
+from serve.tensors import InferRequest, Tensor
+from tests.support.triton_repository import write
 
 Table = ModelTable[Endpoint]
 AddPython = Callable[[str, str], Path]
@@ -71,3 +79,192 @@ async def test_loading_is_told_before_it_is_done(
     assert states(table)["waits"] == "LOADING"
     load.cancel()
     await asyncio.wait([load])
+
+
+# changes beside what serves
+
+DOUBLES = """
+class Model:
+    def predict(self, inputs):
+        return {{"y": inputs["x"] * {factor}}}
+"""
+HOLDS = """
+import threading, pathlib
+class Model:
+    def load(self, context):
+        self.gate = context.folder / "gate"
+    def predict(self, inputs):
+        if inputs["x"].ravel()[0] == 99:
+            self.gate.read_text()
+        return {"y": inputs["x"] + 1}
+"""
+
+
+async def answer(table: Table, name: str, value: float = 1.0, version: str = "") -> float:
+    """What a model says of a value now."""
+    asked = FutureAnswer()
+    array = np.full((1, 2), value, np.float32)
+    request = InferRequest(name, version, [Tensor("x", "FP32", array)])
+    asked.ticket = table.resolve(name, version).submit(request, asked)
+    response = await asked
+    return float(response.outputs[0].array.ravel()[0])
+
+
+async def test_bring_puts_a_new_version_in_place_of_the_old(
+    root: Path, table: Table, add_python: AddPython
+) -> None:
+    folder = add_python("m", DOUBLES.format(factor=2))
+    control = controller(table)
+    await control.load_all(scan(root))
+    assert await answer(table, "m") == 2.0
+    write(root, "m/2/model.py", DOUBLES.format(factor=3))
+    assert await control.bring(scan_model(folder)) == {}
+    assert await answer(table, "m") == 3.0
+    assert table.versions("m") == ["2"]
+    await drained(control)
+    control.close()
+
+
+async def test_bring_loads_nothing_that_is_the_same(
+    root: Path, table: Table, add_python: AddPython
+) -> None:
+    folder = add_python("m", DOUBLES.format(factor=2))
+    control = controller(table)
+    await control.load_all(scan(root))
+    before = table.resolve("m", "")
+    await control.bring(scan_model(folder))
+    assert table.resolve("m", "") is before
+    await control.bring(scan_model(folder), again=True)
+    assert table.resolve("m", "") is not before
+    await drained(control)
+    control.close()
+
+
+@pytest.mark.parametrize("wrong", ["raise ValueError('no')", "class Model: ..."])
+async def test_version_that_fails_replaces_nothing_and_is_told(
+    root: Path, table: Table, add_python: AddPython, wrong: str
+) -> None:
+    folder = add_python("m", DOUBLES.format(factor=2))
+    control = controller(table)
+    await control.load_all(scan(root))
+    write(root, "m/2/model.py", wrong)
+    assert list(await control.bring(scan_model(folder))) == [2]
+    assert await answer(table, "m") == 2.0
+    rows = {row["version"]: (row["state"], row["reason"]) for row in table.index()[1:]}
+    assert rows["1"] == ("READY", "")
+    assert rows["2"][0] == "UNAVAILABLE"
+    assert "model.py" in rows["2"][1]
+    write(root, "m/2/model.py", DOUBLES.format(factor=4))
+    assert await control.bring(scan_model(folder)) == {}
+    assert await answer(table, "m") == 4.0
+    assert [row["version"] for row in table.index() if row["name"] == "m"] == ["2"]
+    await drained(control)
+    control.close()
+
+
+async def test_change_of_a_version_that_fails_leaves_it_as_it_was(
+    root: Path, table: Table, add_python: AddPython
+) -> None:
+    folder = add_python("m", DOUBLES.format(factor=2))
+    control = controller(table)
+    await control.load_all(scan(root))
+    write(root, "m/1/model.py", "raise ValueError('no')")
+    await control.bring(scan_model(folder))
+    assert await answer(table, "m") == 2.0
+    (row,) = [row for row in table.index() if row["name"] == "m"]
+    assert row["state"] == "READY"
+    assert "goes on as it was" in row["reason"]
+    assert "ValueError: no" in row["reason"]
+    write(root, "m/1/model.py", DOUBLES.format(factor=2) + "# mended")
+    await control.bring(scan_model(folder))
+    assert [row["reason"] for row in table.index()] == ["", ""]
+    await drained(control)
+    control.close()
+
+
+@pytest.fixture
+def gate(add_python: AddPython) -> Path:
+    """What model ``m``, which holds a request of 99, waits for."""
+    folder = add_python("m", HOLDS)
+    os.mkfifo(folder / "1" / "gate")
+    return folder / "1" / "gate"
+
+
+async def held_in(control: Controller, root: Path, table: Table) -> asyncio.Task[float]:
+    """A request that ``m`` has accepted and holds."""
+    await control.load_all(scan(root))
+    held = asyncio.create_task(answer(table, "m", 99.0))
+    await asyncio.sleep(0)
+    return held
+
+
+async def test_what_the_old_version_accepted_it_answers(
+    root: Path, table: Table, gate: Path
+) -> None:
+    control = controller(table)
+    held = await held_in(control, root, table)
+    write(root, "m/2/model.py", DOUBLES.format(factor=3))
+    await control.bring(scan_model(root / "m"))
+    assert await answer(table, "m") == 3.0
+    assert not held.done()
+    assert not control.idle()
+    await asyncio.to_thread(gate.write_text, "go")
+    assert await held == 100.0
+    await drained(control)
+    control.close()
+
+
+async def test_unload_answers_what_was_accepted_and_frees_it(
+    root: Path, table: Table, gate: Path
+) -> None:
+    control = controller(table)
+    held = await held_in(control, root, table)
+    unload = asyncio.create_task(control.unload("m"))
+    while states(table)["m"] != "UNLOADING":  # noqa: ASYNC110 - the table tells nobody
+        await asyncio.sleep(0)
+    with pytest.raises(NotReady, match="UNLOADING"):
+        await answer(table, "m")
+    await asyncio.to_thread(gate.write_text, "go")
+    assert await held == 100.0
+    assert await unload == (1,)
+    assert "m" not in states(table)
+    assert not any("penstock-m-" in thread.name for thread in threading.enumerate())
+    control.close()
+
+
+async def test_unload_gives_up_what_does_not_end(root: Path, table: Table, gate: Path) -> None:
+    control = controller(table, drain_timeout_s=0.05)
+    held = await held_in(control, root, table)
+    await control.unload("m")
+    with pytest.raises(NotReady, match="unloaded"):
+        await held
+    await asyncio.to_thread(gate.write_text, "go")
+    control.close()
+
+
+async def test_files_of_a_request_live_as_long_as_what_is_made_of_them(
+    root: Path, table: Table, add_python: AddPython, tmp_path: Path
+) -> None:
+    content = (root / "good/1/model.onnx").read_bytes()
+    files = write_files("good", {"1/model.onnx": content})
+    entry = read_overridden(Path(files.name, "good"), "{}", uploaded=True)
+    control = controller(table)
+    await control.bring(entry, files)
+    assert there(files.name)
+    await control.unload("good")
+    assert not there(files.name)
+    bad = write_files("good", {"1/model.onnx": b"no model"})
+    entry = read_overridden(Path(bad.name, "good"), "{}", uploaded=True)
+    assert list(await control.bring(entry, bad)) == [1]
+    assert not there(bad.name)
+    control.close()
+
+
+def there(path: str) -> bool:
+    return Path(path).exists()
+
+
+async def drained(control: Controller) -> None:
+    """Wait until what was replaced is closed."""
+    while control._retiring:  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0.001)

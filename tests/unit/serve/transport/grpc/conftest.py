@@ -15,8 +15,10 @@ from serve.clock import monotonic_ns
 from serve.config import GrpcSettings
 from serve.errors import Code, NotFound
 from serve.protocol.status import DEFAULT
+from serve.repository.override import Override
 from serve.tensors import InferRequest, InferResponse, Tensor
 from serve.transport.grpc.server import GrpcServer, create_grpc_server
+from tests.support.futures import done
 
 METADATA = {"name": "penstock", "version": "1", "extensions": ["statistics"], "http_only": 1}
 MODEL = {
@@ -108,14 +110,16 @@ class FakePlane:
         self._known(model_name)
         return STATISTICS
 
-    def repository_index(self, ready_only: bool) -> list[dict[str, Any]]:
-        return INDEX[:1] if ready_only else INDEX
+    def repository_index(self, ready_only: bool) -> asyncio.Future[list[dict[str, Any]]]:
+        return done(INDEX[:1] if ready_only else INDEX)
 
-    def load_model(self, model_name: str) -> None:
-        self.control.append(("load", model_name))
+    def load_model(self, model_name: str, override: Override) -> asyncio.Future[None]:
+        self.control.append(("load", model_name, override))
+        return done(None)
 
-    def unload_model(self, model_name: str) -> None:
+    def unload_model(self, model_name: str) -> asyncio.Future[None]:
         self.control.append(("unload", model_name))
+        return done(None)
 
     def count_error(self, protocol: str, code: Code, model_name: str) -> None:
         self.errors.append((protocol, code, model_name))

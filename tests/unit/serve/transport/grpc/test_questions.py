@@ -10,6 +10,7 @@ from grpc import StatusCode
 from tritonclient.grpc import service_pb2 as pb
 
 from serve.errors import Code
+from serve.repository.override import NO_OVERRIDE, Override
 
 
 async def status_of(call: Any) -> tuple[StatusCode, str]:
@@ -69,15 +70,24 @@ async def test_load_and_unload_reach_the_plane(stub: Any, plane: Any) -> None:
     unload = pb.RepositoryModelUnloadRequest(model_name="m")
     unload.parameters["unload_dependents"].bool_param = False
     await stub.RepositoryModelUnload(unload)
-    assert plane.control == [("load", "m"), ("unload", "m")]
+    assert plane.control == [("load", "m", NO_OVERRIDE), ("unload", "m")]
 
 
-async def test_load_with_an_override_is_refused(stub: Any, plane: Any) -> None:
+async def test_load_brings_configuration_and_files_along(stub: Any, plane: Any) -> None:
     request = pb.RepositoryModelLoadRequest(model_name="m")
     request.parameters["config"].string_param = "{}"
+    request.parameters["file:1/model.onnx"].bytes_param = b"x" * 100_000
+    await stub.RepositoryModelLoad(request)
+    ((_, _, override),) = plane.control
+    assert override == Override("{}", {"1/model.onnx": b"x" * 100_000})
+
+
+async def test_load_with_an_unknown_parameter_is_refused(stub: Any, plane: Any) -> None:
+    request = pb.RepositoryModelLoadRequest(model_name="m")
+    request.parameters["force"].bool_param = True
     status, details = await status_of(stub.RepositoryModelLoad(request))
-    assert status is StatusCode.UNIMPLEMENTED
-    assert "'config'" in details
+    assert status is StatusCode.INVALID_ARGUMENT
+    assert "'force'" in details
     assert plane.control == []
 
 

@@ -1,10 +1,15 @@
 """Every route of the protocol, through a connection."""
 
+import asyncio
+import base64
+import json
+
 import numpy as np
 import pytest
 
 from serve.errors import Code
 from serve.protocol.status import TRITON
+from serve.repository.override import NO_OVERRIDE, Override
 from tests.support.http import binary_body, get, infer_body, post
 
 
@@ -118,6 +123,7 @@ async def test_trace_context_reaches_the_request_when_well_formed(wire):
 @pytest.mark.parametrize("path", ["/v2/repository/index", "/v2/repository/main/index"])
 async def test_repository_index_takes_an_optional_body(wire, path):
     wire.send(post(b"", path) + post(b'{"ready":true}', path) + post(b'{"ready":1}', path))
+    await asyncio.sleep(0)
     assert [reply.status for reply in wire.replies] == [200, 200, 400]
     assert [reply.json[0]["ready_only"] for reply in wire.replies[:2]] == [False, True]
 
@@ -126,14 +132,32 @@ async def test_models_are_loaded_and_unloaded_on_request(wire):
     unload = b'{"parameters":{"unload_dependents":false}}'
     wire.send(post(b"{}", "/v2/repository/models/echo/load"))
     wire.send(post(unload, "/v2/repository/any/models/echo/unload"))
+    await asyncio.sleep(0)
     assert [(reply.status, reply.body) for reply in wire.replies] == [(200, b""), (200, b"")]
-    assert wire.plane.calls == [("load", "echo"), ("unload", "echo")]
+    assert wire.plane.calls == [("load", "echo", NO_OVERRIDE), ("unload", "echo")]
 
 
-async def test_load_with_a_configuration_is_not_offered(wire):
-    body = b'{"parameters":{"config":"{}"}}'
+@pytest.mark.parametrize("size", [10, 100_000], ids=["small", "decoded_aside"])
+async def test_load_brings_configuration_and_files_along(wire, size):
+    content = b"x" * size
+    parameters = {"config": "{}", "file:1/model.onnx": base64.b64encode(content).decode()}
+    body = json.dumps({"parameters": parameters}).encode()
     wire.send(post(body, "/v2/repository/models/echo/load"))
-    assert wire.reply.status == 501
+    while not wire.replies:  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0)
+    assert wire.reply.status == 200
+    assert wire.plane.calls == [("load", "echo", Override("{}", {"1/model.onnx": content}))]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [({"force": True}, "force"), ({"config": "{}", "file:1/model.onnx": "***"}, "base64")],
+)
+async def test_load_says_which_parameter_is_wrong(wire, parameters, named):
+    body = json.dumps({"parameters": parameters}).encode()
+    wire.send(post(body, "/v2/repository/models/echo/load"))
+    assert wire.reply.status == 400
+    assert named in wire.reply.json["error"]
     assert not wire.plane.calls
 
 

@@ -1,0 +1,220 @@
+"""Models change while they are asked: by tritonclient, over HTTP and gRPC, under load."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.grpc
+import tritonclient.http
+from tritonclient.utils import InferenceServerException
+
+from tests.support import onnx_models
+from tests.support.memory import resident_bytes
+from tests.support.running import RunningApp, free_ports, running
+
+CALLERS = 2
+"""For each protocol."""
+RELOADS = 50
+LOADS = 200
+MIB = 1024 * 1024
+PATIENCE_S = 60
+
+TRANSPORTS = {"http": tritonclient.http, "grpc": tritonclient.grpc}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "models"
+    onnx_models.scaled(root / "m/1/model.onnx", 1.0)
+    return root
+
+
+@pytest.fixture
+def server(root: Path) -> Iterator[RunningApp]:
+    with running(root, free_ports(model_control_mode="explicit", load_model=("m",))) as server:
+        yield server
+
+
+@pytest.fixture(params=TRANSPORTS)
+def client(request: pytest.FixtureRequest, server: RunningApp) -> Iterator[Any]:
+    module = TRANSPORTS[request.param]
+    with module.InferenceServerClient(getattr(server, request.param)) as client:
+        yield client
+
+
+def index(client: Any) -> dict[str, tuple[str, str]]:
+    """State and reason by ``name/version``."""
+    reply = client.get_model_repository_index()
+    if not isinstance(reply, list):
+        reply = [
+            {"name": m.name, "version": m.version, "state": m.state, "reason": m.reason}
+            for m in reply.models
+        ]
+    return {f"{row['name']}/{row['version']}": (row["state"], row["reason"]) for row in reply}
+
+
+def infer(module: ModuleType, client: Any, value: float, version: str = "") -> tuple[float, str]:
+    """What ``m`` makes of a value, and which version did."""
+    tensor = module.InferInput("x", [1, 1], "FP32")
+    tensor.set_data_from_numpy(np.full((1, 1), value, np.float32))
+    result = client.infer("m", [tensor], model_version=version)
+    reply = result.get_response()
+    answered = reply["model_version"] if isinstance(reply, dict) else reply.model_version
+    return float(result.as_numpy("y")[0, 0]), answered
+
+
+def factor(version: int) -> float:
+    """What version ``version`` of ``m`` multiplies with."""
+    return float(version)
+
+
+def test_tritonclient_loads_and_unloads(client: Any, root: Path) -> None:
+    assert client.is_model_ready("m")
+    onnx_models.scaled(root / "m/2/model.onnx", factor(2))
+    onnx_models.scaled(root / "n/1/model.onnx", 1.0)
+    client.load_model("m")
+    assert client.is_model_ready("m", "2")
+    assert index(client) == {"m/2": ("READY", ""), "n/": ("UNAVAILABLE", "unloaded")}
+    client.unload_model("m")
+    assert not client.is_model_ready("m")
+    assert index(client)["m/2"] == ("UNAVAILABLE", "unloaded")
+    client.load_model("n")
+    assert client.is_model_ready("n")
+
+
+def test_tritonclient_loads_with_configuration_and_files(client: Any, root: Path) -> None:
+    config = json.dumps({"max_batch_size": 3})
+    client.load_model("m", config=config)
+    reply = client.get_model_config("m")
+    size = reply["max_batch_size"] if isinstance(reply, dict) else reply.config.max_batch_size
+    assert size == 3
+    content = onnx_models.scaled(root.parent / "other.onnx", factor(7)).read_bytes()
+    client.load_model("m", config="{}", files={"file:7/model.onnx": content})
+    assert client.is_model_ready("m", "7")
+    assert index(client) == {"m/7": ("READY", "")}
+
+
+def test_tritonclient_is_told_what_is_wrong(client: Any, root: Path) -> None:
+    with pytest.raises(InferenceServerException, match="no such model"):
+        client.load_model("nobody")
+    with pytest.raises(InferenceServerException, match=r"1/model\.py"):
+        client.load_model("m", config="{}", files={"file:1/model.py": b"x"})
+    (root / "m/2").mkdir()
+    (root / "m/2/model.onnx").write_text("no model")
+    with pytest.raises(InferenceServerException, match=r"m/2/model\.onnx"):
+        client.load_model("m")
+    state, reason = index(client)["m/2"]
+    assert state == "UNAVAILABLE"
+    assert "m/2/model.onnx" in reason
+    assert client.is_model_ready("m", "1")
+
+
+@pytest.mark.parametrize("mode", ["none", "poll"])
+def test_statuses_while_clients_do_not_decide(root: Path, mode: str) -> None:
+    with running(root, free_ports(model_control_mode=mode)) as server:
+        with tritonclient.http.InferenceServerClient(server.http) as client:
+            with pytest.raises(InferenceServerException, match="model-control-mode") as caught:
+                client.load_model("m")
+            assert caught.value.status() == "503"
+        with tritonclient.grpc.InferenceServerClient(server.grpc) as client:
+            with pytest.raises(InferenceServerException, match="model-control-mode") as caught:
+                client.unload_model("m")
+            assert caught.value.status() == "StatusCode.UNAVAILABLE"
+
+
+def test_explicit_server_without_a_model_is_ready(root: Path) -> None:
+    with (
+        running(root, free_ports(model_control_mode="explicit")) as server,
+        tritonclient.http.InferenceServerClient(server.http) as client,
+    ):
+        assert client.is_server_ready()
+        assert not client.is_model_ready("m")
+        client.load_model("m")
+        assert client.is_model_ready("m")
+
+
+class Callers:
+    """Ask without a pause, over both protocols, and note what was wrong."""
+
+    def __init__(self, server: RunningApp, ask: Callable[[ModuleType, Any, int], str]) -> None:
+        self.problems: list[str] = []
+        self.answered = 0
+        self._over = threading.Event()
+        self._ask = ask
+        self._threads = [
+            threading.Thread(target=self._call, args=(TRANSPORTS[name], getattr(server, name)))
+            for name in TRANSPORTS
+            for _ in range(CALLERS)
+        ]
+
+    def _call(self, module: ModuleType, address: str) -> None:
+        with module.InferenceServerClient(address) as client:
+            number = 0
+            while not self._over.is_set():
+                number += 1
+                try:
+                    problem = self._ask(module, client, number)
+                except Exception as error:
+                    problem = repr(error)
+                if problem:
+                    self.problems.append(problem)
+                    return
+                self.answered += 1
+
+    @contextmanager
+    def calling(self) -> Iterator[Callers]:
+        for thread in self._threads:
+            thread.start()
+        try:
+            yield self
+        finally:
+            self._over.set()
+            for thread in self._threads:
+                thread.join(PATIENCE_S)
+        assert self.problems == []
+        assert self.answered
+
+
+def test_no_request_is_lost_or_answered_wrongly_during_reloads(
+    server: RunningApp, root: Path
+) -> None:
+    served = {1}
+
+    def ask(module: ModuleType, client: Any, number: int) -> str:
+        earliest = max(served)
+        value = float(number % 1000 + 1)
+        got, version = infer(module, client, value)
+        if got != value * factor(int(version)):
+            return f"version {version} made {got} of {value}"
+        return f"version {version} after {earliest} was in" if int(version) < earliest else ""
+
+    callers = Callers(server, ask)
+    with (
+        callers.calling(),
+        tritonclient.http.InferenceServerClient(server.http, network_timeout=PATIENCE_S) as client,
+    ):
+        for version in range(2, RELOADS + 2):
+            onnx_models.scaled(root / f"m/{version}/model.onnx", factor(version))
+            client.load_model("m")
+            served.add(version)
+        assert infer(tritonclient.http, client, 1.0) == (factor(version), str(version))
+
+
+def test_loads_and_unloads_leave_memory_flat(server: RunningApp, root: Path) -> None:
+    size_mib = onnx_models.mlp(root / "large/1/model.onnx", hidden=1024).stat().st_size / MIB
+    rss_mib = []
+    with tritonclient.http.InferenceServerClient(server.http, network_timeout=PATIENCE_S) as client:
+        for _ in range(LOADS):
+            client.load_model("large")
+            client.unload_model("large")
+            rss_mib.append(resident_bytes() / MIB)
+    early, late = np.median(rss_mib[50:100]), np.median(rss_mib[150:])
+    assert abs(late - early) < size_mib, f"from {early:.1f} to {late:.1f} MiB"
