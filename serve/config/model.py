@@ -6,6 +6,7 @@ The field descriptions below are the reference: ``penstock schema`` prints them 
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -51,6 +52,17 @@ def _number(value: float) -> float:
     return value
 
 
+def _label(name: str) -> str:
+    if LABEL.fullmatch(name) is None:
+        raise ValueError(
+            f"{name!r:.80} is no label: a letter first, so that it is no number, then at most 63"
+            " letters, digits, dots, dashes and underscores"
+        )
+    return name
+
+
+LABEL = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
+Label = Annotated[str, AfterValidator(_label)]
 GraphOptimization = Literal["off", "basic", "extended", "all"]
 Scalar = bool | int | float | str
 PositiveMs = Annotated[float, Field(gt=0, le=1e17)]
@@ -337,6 +349,12 @@ class ModelConfig(Settings):
     batching: Batching = Field(default_factory=Batching, description=Batching.__doc__)
     slo: Slo = Field(default_factory=Slo, description=Slo.__doc__)
     versions: Versions = Field(default_factory=Versions, description=Versions.__doc__)
+    labels: dict[Label, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict,
+        description="Names for versions, as in `{stable: 3, canary: 4}`: requests may ask for them."
+        " A version with a label is served whatever `versions` says; `stable`, if there is one,"
+        " answers requests that ask for no version.",
+    )
     resources: Resources = Field(default_factory=Resources, description=Resources.__doc__)
     autoscaling: Autoscaling = Field(default_factory=Autoscaling, description=Autoscaling.__doc__)
     inputs: dict[str, InputConfig] = Field(default_factory=dict, description="By input name.")

@@ -22,7 +22,7 @@ from serve.gateway.endpoint import Endpoint
 from serve.gateway.loading import not_loaded_in_time, start_load
 from serve.monitoring.metrics import ServerMetrics
 from serve.repository.entry import BrokenModel, ModelEntry, Repository
-from serve.repository.identity import Identity, identity_of
+from serve.repository.identity import Identity, identity_of, with_model_settings
 from serve.repository.table import WHOLE_MODEL, ModelTable
 
 __all__ = ["Controller", "source_of"]
@@ -99,6 +99,7 @@ class Controller:
         loads: list[Awaitable[None]] = []
         for entry in repository.models.values():
             self._say_warnings(entry)
+            self._table.set_labels(entry.name, entry.config.labels)
             for version in entry.versions:
                 self._table.set_loading(entry.name, version.number)
                 identity = identity_of(entry, version)
@@ -249,17 +250,22 @@ class Controller:
         self, entry: ModelEntry, ready: Iterable[_Served], failed: dict[int, PenstockError]
     ) -> None:
         """Go over to what is ready, in one step."""
+        name = entry.name
+        # While anything fails labels stay where they are: what answered before still does.
+        if not failed or not self.serves(name):
+            self._table.set_labels(name, entry.config.labels)
         for served in ready:
             if (before := self._put(served)) is not None:
                 self._leave(before)
         for number, error in failed.items():
-            self._failed(entry.name, number, error)
-        name = entry.name
+            self._failed(name, number, error)
         wanted = {version.number for version in entry.versions} | failed.keys()
         for number in [number for model, number in self._served if model == name]:
             if failed:
                 wanted.add(number)
             elif number in wanted:
+                live = self._served[name, number].live
+                live.config = with_model_settings(live.config, entry.config)
                 self._table.set_reason(name, number, "")
             else:
                 self._leave(self._served.pop((name, number)))

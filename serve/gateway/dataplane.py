@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from serve.clock import Clock
-from serve.errors import Code, NotFound, PenstockError, Unavailable
+from serve.errors import Code, InvalidRequest, NotFound, PenstockError, Unavailable
 from serve.gateway.access_log import AccessLog
 from serve.gateway.endpoint import Endpoint, submit_each
 from serve.gateway.future_answer import FutureAnswer
@@ -20,7 +20,14 @@ from serve.protocol.quoting import quoted
 from serve.repository.override import Override
 from serve.repository.table import ModelTable
 from serve.repository.triton_config import render_model_config
-from serve.tensors import InferRequest, InferResponse, RequestBlock, Signature, TensorSpec
+from serve.tensors import (
+    InferRequest,
+    InferResponse,
+    Parameter,
+    RequestBlock,
+    Signature,
+    TensorSpec,
+)
 
 __all__ = ["EXTENSIONS", "Gateway"]
 
@@ -33,6 +40,10 @@ EXTENSIONS = (
     "schedule_policy",
     "statistics",
 )
+
+
+VERSION_PARAMETER = "model_version"
+"""The request parameter that names a version or a label, where the path does not."""
 
 
 class Gateway:
@@ -80,7 +91,10 @@ class Gateway:
 
     def submit(self, request: InferRequest, sink: Sink, together: Together | None = None) -> Ticket:
         """See ``DataPlane.submit``."""
-        endpoint = self._table.resolve(request.model_name, request.model_version)
+        version = request.model_version
+        if request.parameters and VERSION_PARAMETER in request.parameters:
+            version = _asked_version(version, request.parameters[VERSION_PARAMETER])
+        endpoint = self._table.resolve(request.model_name, version)
         if self._access_log is None:
             return endpoint.submit(request, sink, together)
         logged = self._access_log.follow(request, sink)
@@ -215,6 +229,21 @@ class Gateway:
         except Unavailable:
             return True
         return True
+
+
+def _asked_version(version: str, parameter: Parameter) -> str:
+    """The version or label that a request asks for in its parameters, and ``version`` not."""
+    asked = str(parameter) if type(parameter) is int else parameter
+    if not isinstance(asked, str) or not asked:
+        raise InvalidRequest(
+            f"parameter '{VERSION_PARAMETER}' should be a version or a label, is {parameter!r:.80}"
+        )
+    if version not in ("", asked):
+        raise InvalidRequest(
+            f"parameter '{VERSION_PARAMETER}' is {quoted(asked)}, and the request is for version"
+            f" {quoted(version)}: leave one of them out"
+        )
+    return asked
 
 
 def _control_off(verb: str, model_name: str) -> Unavailable:

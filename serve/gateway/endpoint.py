@@ -30,6 +30,7 @@ NS_PER_US = 1000
 RESERVED = frozenset(
     (
         "binary_data_output",
+        "model_version",
         "priority",
         "response_cache",
         "sequence_end",

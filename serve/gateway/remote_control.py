@@ -117,6 +117,7 @@ class RemoteController:
                 (served.name, served.version): _bounds(served.config) for served in plan.versions
             }
             begun: list[asyncio.Task[None]] = []
+            self._move_labels(plan, first=True)
             for served in plan.versions:
                 key = (served.name, served.version)
                 running = self._used.get(key)
@@ -132,6 +133,7 @@ class RemoteController:
                 _, late = await asyncio.wait(begun, timeout=SETTLE_S)
                 if late:
                     self._say_unreachable()
+            self._move_labels(plan)
             leaving += [self._retire(running) for running in self._retiring]
             await asyncio.gather(*leaving)
 
@@ -162,6 +164,21 @@ class RemoteController:
         self._retiring.clear()
 
     # inside
+
+    def _move_labels(self, plan: Plan, *, first: bool = False) -> None:
+        """Let labels stand where a plan says, for models of which all that it has is ready.
+
+        With ``first``, only for models that nothing answers for yet.
+        """
+        models: dict[str, list[Served]] = {}
+        for served in plan.versions:
+            models.setdefault(served.name, []).append(served)
+        for name, versions in models.items():
+            ready = set(self._table.versions(name))
+            answers = ready >= {str(s.version) for s in versions if s.state == "READY"}
+            whole = answers and all(s.state == "READY" for s in versions)
+            if (first and not ready) or (not first and whole):
+                self._table.set_labels(name, versions[0].config.labels)
 
     def _say(self, served: Served) -> None:
         if served.state == "UNAVAILABLE":

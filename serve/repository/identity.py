@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from serve.config import ModelConfig
 from serve.repository.entry import Mark, ModelEntry, VersionEntry
 
-__all__ = ["Identity", "identity_of"]
+__all__ = ["Identity", "identity_of", "with_model_settings"]
 
-NOT_OF_A_VERSION = ("owner", "description", "versions", "optimize", "autoscaling")
+OF_THE_MODEL = ("owner", "description", "versions", "labels", "optimize", "autoscaling")
 """Settings of the model as a whole, or for people: no loaded version changes with them."""
 
 
@@ -25,7 +25,10 @@ class Identity:
 
 def identity_of(entry: ModelEntry, version: VersionEntry) -> Identity:
     """What a version is made of."""
-    defaults = ModelConfig()
-    settings = {name: getattr(defaults, name) for name in NOT_OF_A_VERSION}
-    config = entry.config.model_copy(update=settings)
+    config = with_model_settings(entry.config, ModelConfig())
     return Identity(config, str(version.artefact), version.files, entry.beside)
+
+
+def with_model_settings(config: ModelConfig, model: ModelConfig) -> ModelConfig:
+    """The settings of a version that stays, with those of its model as a whole as they are now."""
+    return config.model_copy(update={name: getattr(model, name) for name in OF_THE_MODEL})

@@ -128,6 +128,7 @@ def scan_model(
             folders,
             partial(_version, settings, seen),
             where,
+            settings.config.labels,
         )
         if not versions:
             raise _none_fine(broken)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from serve.config.model import LABEL
 from serve.errors import InvalidRequest, NotFound, NotReady, PenstockError
 from serve.repository.files import shown
 
@@ -20,6 +21,9 @@ __all__ = ["ModelState", "ModelTable"]
 H = TypeVar("H")
 
 VERSION = re.compile(r"[1-9][0-9]{0,18}")
+
+STABLE = "stable"
+"""The label whose version answers requests that name none."""
 
 UNLOADED = "unloaded"
 """The reason that Triton gives, and clients look for."""
@@ -51,16 +55,20 @@ class ModelTable(Generic[H]):
         self._rows: dict[str, dict[int, _Row[H]]] = {}
         # (name, version as in a request) → handle of a READY version; "" is the highest.
         self._resolved: dict[tuple[str, str], H] = {}
+        self._labels: dict[str, Mapping[str, int]] = {}
         # What could be loaded, and is not: versions that were unloaded, none if it never was.
         self._aside: Mapping[str, tuple[int, ...]] = {}
 
     def resolve(self, name: str, version: str) -> H:
-        """The handle that answers for a model; version "" is the highest READY one.
+        """The handle that answers for a model.
+
+        ``version`` is a number or a label; "" is the label ``stable`` if there is one, else the
+        highest READY version.
 
         Raises:
-            NotFound: no such model or version.
+            NotFound: no such model, version or label.
             NotReady: it is known, and not READY; the message says the state and the reason.
-            InvalidRequest: the version is not a positive number, or has leading zeros.
+            InvalidRequest: the version is neither a label nor a number without leading zeros.
         """
         try:
             return self._resolved[name, version]
@@ -89,6 +97,15 @@ class ModelTable(Generic[H]):
         row = self._rows[name][version]
         self._set(name, version, _Row(row.state, reason, row.handle))
 
+    def set_labels(self, name: str, labels: Mapping[str, int]) -> None:
+        """Let labels stand for these versions from now on, all of them at once."""
+        self._labels[name] = labels
+        self._refresh(name)
+
+    def labels(self, name: str) -> Mapping[str, int]:
+        """The versions that the labels of a model stand for."""
+        return self._labels.get(name, {})
+
     def set_aside(self, models: Mapping[str, tuple[int, ...]]) -> None:
         """The models that could be loaded on request, with the versions that once were."""
         self._aside = models
@@ -104,12 +121,13 @@ class ModelTable(Generic[H]):
         versions = self._rows.get(name, {})
         versions.pop(version, None)
         if not versions:
-            self._rows.pop(name, None)
+            self.remove_model(name)
         self._refresh(name)
 
     def remove_model(self, name: str) -> None:
         """Forget a model, whatever is known of it."""
         self._rows.pop(name, None)
+        self._labels.pop(name, None)
         self._refresh(name)
 
     def keep_only(self, name: str, versions: Collection[int]) -> None:
@@ -167,10 +185,21 @@ class ModelTable(Generic[H]):
         """Resolve anew what requests may ask of one model."""
         for key in [key for key in self._resolved if key[0] == name]:
             del self._resolved[key]
-        for version, row in sorted(self._rows.get(name, {}).items()):
-            if row.state is ModelState.READY and row.handle is not None:
-                self._resolved[name, str(version)] = row.handle
-                self._resolved[name, ""] = row.handle
+        ready = {
+            version: row.handle
+            for version, row in sorted(self._rows.get(name, {}).items())
+            if row.state is ModelState.READY and row.handle is not None
+        }
+        for version, handle in ready.items():
+            self._resolved[name, str(version)] = self._resolved[name, ""] = handle
+        labels = self._labels.get(name, {})
+        if STABLE in labels:
+            self._resolved.pop((name, ""), None)  # none rather than another
+        for label, version in labels.items():
+            if version in ready:
+                self._resolved[name, label] = ready[version]
+                if label == STABLE:
+                    self._resolved[name, ""] = ready[version]
 
     def _sorted(self) -> list[tuple[str, int, _Row[H]]]:
         return [
@@ -189,12 +218,26 @@ class ModelTable(Generic[H]):
             )
         if rows is None:
             return NotFound(f"Request for unknown model: {_quoted(name)} is not found")
-        if not version:
+        labels = self._labels.get(name, {})
+        if not version and STABLE not in labels:
             return NotReady(f"Model {_quoted(name)} is not ready: {_said(rows)}")
+        if (label := version or STABLE) in labels:
+            row = rows.get(labels[label])
+            why = _why(row) if row is not None else "not served"
+            return NotReady(
+                f"Model {_quoted(name)} label {label!r} is not ready: version {labels[label]} is"
+                f" {why}"
+            )
+        if LABEL.fullmatch(version):
+            there = ", ".join(f"{label} ({number})" for label, number in sorted(labels.items()))
+            return NotFound(
+                f"Model {_quoted(name)} has no label {version!r}: its labels are"
+                f" {there or 'none'}; its versions {', '.join(self.versions(name)) or 'none'}"
+            )
         if VERSION.fullmatch(version) is None:
             return InvalidRequest(
-                f"model version {shown(version)} is not a number from 1 without leading zeros;"
-                " leave it out for the latest"
+                f"model version {shown(version)} is neither a number from 1 without leading zeros"
+                " nor a label; leave it out for the latest"
             )
         row = rows.get(int(version)) or rows.get(WHOLE_MODEL)
         if row is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from serve.config import Versions
@@ -36,33 +36,41 @@ def choose(
     folders: dict[int, Path],
     load: Callable[[int, Path], VersionEntry],
     settings_path: str,
+    labels: Mapping[str, int],
 ) -> tuple[tuple[VersionEntry, ...], dict[int, RepositoryError]]:
     """The versions to serve, ascending, and those that the policy wants but are broken.
 
     ``latest`` passes over a broken version to the next lower one: a release that is half copied,
-    or bad, must not take the version before it out of service.
+    or bad, must not take the version before it out of service. A version that has a label is
+    served besides.
     """
     good: list[VersionEntry] = []
     broken: dict[int, RepositoryError] = {}
-    wanted = set(policy.numbers if policy.policy == "specific" else folders)
-    limit = policy.count if policy.policy == "latest" else len(wanted)
-    for number in sorted(wanted, reverse=True):
-        if len(good) == limit:
-            break
+    chosen = set(policy.numbers if policy.policy == "specific" else folders)
+    left = policy.count if policy.policy == "latest" else len(chosen)
+    fields = dict.fromkeys(policy.numbers, "versions.numbers")
+    fields |= {number: f"labels.{label}" for label, number in labels.items()}
+    for number in sorted(chosen | set(labels.values()), reverse=True):
+        by_policy = number in chosen and left > 0
+        if not by_policy and number not in labels.values():
+            continue
         try:
             if number not in folders:
-                raise _absent(number, folders, settings_path)
+                raise _absent(number, folders, settings_path, fields[number])
             good.append(load(number, folders[number]))
+            left -= by_policy
         except RepositoryError as error:
             broken[number] = error
     return tuple(reversed(good)), dict(sorted(broken.items()))
 
 
-def _absent(number: int, folders: dict[int, Path], settings_path: str) -> RepositoryError:
+def _absent(
+    number: int, folders: dict[int, Path], settings_path: str, field: str
+) -> RepositoryError:
     there = ", ".join(map(str, folders)) or "none"
     return RepositoryError(
         path=settings_path,
-        field="versions.numbers",
+        field=field,
         problem=f"there is no version {number}",
         remedy=f"add the folder, or take it off the list; the versions here: {there}",
     )

@@ -23,6 +23,7 @@ from tests.support.running import RunningApp, free_ports, running
 CALLERS = 2
 """For each protocol."""
 RELOADS = 50
+LABEL_MOVES = 10
 LOADS = 200
 MIB = 1024 * 1024
 PATIENCE_S = 60
@@ -61,11 +62,13 @@ def index(client: Any) -> dict[str, tuple[str, str]]:
     return {f"{row['name']}/{row['version']}": (row["state"], row["reason"]) for row in reply}
 
 
-def infer(module: ModuleType, client: Any, value: float, version: str = "") -> tuple[float, str]:
+def infer(
+    module: ModuleType, client: Any, value: float, version: str = "", **parameters: Any
+) -> tuple[float, str]:
     """What ``m`` makes of a value, and which version did."""
     tensor = module.InferInput("x", [1, 1], "FP32")
     tensor.set_data_from_numpy(np.full((1, 1), value, np.float32))
-    result = client.infer("m", [tensor], model_version=version)
+    result = client.infer("m", [tensor], model_version=version, parameters=parameters or None)
     reply = result.get_response()
     answered = reply["model_version"] if isinstance(reply, dict) else reply.model_version
     return float(result.as_numpy("y")[0, 0]), answered
@@ -141,6 +144,37 @@ def test_explicit_server_without_a_model_is_ready(root: Path) -> None:
         assert client.is_model_ready("m")
 
 
+def set_labels(root: Path, stable: int, canary: int) -> None:
+    text = f"labels: {{stable: {stable}, canary: {canary}}}"
+    (root / "m/model.yaml").write_text(text)
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_versions_are_asked_for_by_label(server: RunningApp, root: Path, name: str) -> None:
+    module = TRANSPORTS[name]
+    for version in (3, 4, 5):
+        onnx_models.scaled(root / f"m/{version}/model.onnx", factor(version))
+    set_labels(root, stable=3, canary=4)
+    with module.InferenceServerClient(getattr(server, name)) as client:
+        client.load_model("m")
+        assert infer(module, client, 1.0, "stable") == (3.0, "3")
+        assert infer(module, client, 1.0, "canary") == (4.0, "4")
+        assert infer(module, client, 1.0, model_version="canary") == (4.0, "4")
+        assert infer(module, client, 1.0, model_version="5") == (5.0, "5")
+        assert infer(module, client, 1.0, model_version=5) == (5.0, "5")
+        assert infer(module, client, 1.0) == (3.0, "3")
+        assert client.is_model_ready("m", "canary")
+        assert client.get_model_metadata("m", "canary")
+        with pytest.raises(InferenceServerException, match=r"canary \(4\), stable \(3\)"):
+            infer(module, client, 1.0, "beta")
+        with pytest.raises(InferenceServerException, match="no label 'beta'"):
+            infer(module, client, 1.0, model_version="beta")
+        with pytest.raises(InferenceServerException, match="leave one of them out"):
+            infer(module, client, 1.0, "stable", model_version="canary")
+        with pytest.raises(InferenceServerException, match="'model_version' should be"):
+            infer(module, client, 1.0, model_version=True)
+
+
 class Callers:
     """Ask without a pause, over both protocols, and note what was wrong."""
 
@@ -206,6 +240,25 @@ def test_no_request_is_lost_or_answered_wrongly_during_reloads(
             client.load_model("m")
             served.add(version)
         assert infer(tritonclient.http, client, 1.0) == (factor(version), str(version))
+
+
+def test_labels_move_at_once_under_load(server: RunningApp, root: Path) -> None:
+    """What stands for ``stable`` is never later than what stands for ``canary``."""
+    onnx_models.scaled(root / "m/2/model.onnx", factor(2))
+    set_labels(root, stable=1, canary=2)
+    admin = tritonclient.http.InferenceServerClient(server.http, network_timeout=PATIENCE_S)
+    admin.load_model("m")
+
+    def ask(module: ModuleType, client: Any, number: int) -> str:
+        stable = infer(module, client, 1.0, "stable")
+        canary = infer(module, client, 1.0, "canary")
+        return "" if stable[0] < canary[0] else f"stable was {stable}, then canary {canary}"
+
+    with admin, Callers(server, ask).calling():
+        for version in range(3, LABEL_MOVES + 3):
+            onnx_models.scaled(root / f"m/{version}/model.onnx", factor(version))
+            set_labels(root, stable=version - 1, canary=version)
+            admin.load_model("m")
 
 
 def test_loads_and_unloads_leave_memory_flat(server: RunningApp, root: Path) -> None:

@@ -30,9 +30,10 @@ DIGEST_CHARACTERS = 10
 def application_name(server: str, source: BackendSource) -> str:
     """A name for just this: other settings, or other files, are another application.
 
-    Files count by size and time. Blocks on the disk.
+    Files count by size and time, labels not at all. Blocks on the disk.
     """
-    digest = hashlib.sha256(settings_text(source.config).encode())
+    settings = source.config.model_copy(update={"labels": {}})
+    digest = hashlib.sha256(settings_text(settings).encode())
     inside = [path for path in sorted(source.artefact.parent.rglob("*")) if path.is_file()]
     beside = [path for path in sorted(source.folder.iterdir()) if path.is_file()]
     for path in (*inside, *beside):

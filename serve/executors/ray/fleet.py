@@ -132,7 +132,11 @@ class Fleet:
                 elif known.progress.final:  # what it failed for may be mended
                     self._delete(name)
                     known = _Wanted(source, name, self._clock())
-                wanted[key] = known
+                # What makes no other application, labels, may still be another.
+                wanted[key] = replace(known, source=source)
+                serving = self._serving.get(key)
+                if serving is not None and serving.application == name:
+                    self._serving[key] = replace(serving, source=source)
         for served in broken:
             where = f"model '{served.name}'" + (f" version {served.version}" * bool(served.version))
             log.error("%s is not served: %s", where, served.reason)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
+from serve.config.model import LABEL
 from serve.errors import InvalidRequest, NotFound
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Handler = Callable[["Exchange"], None]
 A PenstockError that it raises is answered as such, any other exception with status 500.
 """
 
-_VERSION = re.compile(r"[0-9]+")
+_VERSION = re.compile(rf"[0-9]+|{LABEL.pattern}")
 _MAX_CACHED = 4096
 _MAX_CACHED_BYTES = 512
 
@@ -40,8 +41,8 @@ class Route:
 class Pattern:
     """A path such as ``/v2/models/{model}/versions/{version}/ready``.
 
-    ``{model}`` is any name, ``{version}`` digits, and any other ``{...}`` a segment of no
-    consequence.
+    ``{model}`` is any name, ``{version}`` digits or a label, and any other ``{...}`` a segment of
+    no consequence.
     """
 
     path: str

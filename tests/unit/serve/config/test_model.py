@@ -60,3 +60,19 @@ def test_most_replicas_are_as_many_as_the_fewest_unless_told(
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         ModelConfig().owner = "me"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("label", ["stable", "v4", "a" * 64, "A.b-c_1"])
+def test_label_begins_with_a_letter(label: str) -> None:
+    assert ModelConfig(labels={label: 3}).labels == {label: 3}
+
+
+@pytest.mark.parametrize("label", ["", "4", "4th", "-a", "a b", "a/b", "é", "a" * 65, "a\n"])
+def test_what_could_be_taken_for_a_version_is_no_label(label: str) -> None:
+    with pytest.raises(ValidationError, match="is no label"):
+        ModelConfig(labels={label: 3})
+
+
+def test_label_stands_for_a_version() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        ModelConfig(labels={"stable": 0})

@@ -22,6 +22,7 @@ from serve.repository.scan import scan, scan_model
 from serve.repository.table import ModelTable
 from serve.tensors import InferRequest, Tensor
 from tests.support.triton_repository import write
+from tests.unit.serve.gateway.conftest import SETTINGS
 
 Table = ModelTable[Endpoint]
 AddPython = Callable[[str, str], Path]
@@ -239,6 +240,52 @@ async def test_unload_gives_up_what_does_not_end(root: Path, table: Table, gate:
     with pytest.raises(NotReady, match="unloaded"):
         await held
     await asyncio.to_thread(gate.write_text, "go")
+    control.close()
+
+
+def set_labels(root: Path, stable: int, canary: int) -> None:
+    write(root, "m/model.yaml", f"{SETTINGS}labels: {{stable: {stable}, canary: {canary}}}")
+
+
+async def test_labels_that_are_new_wait_for_what_they_stand_for(
+    root: Path, table: Table, add_python: AddPython
+) -> None:
+    folder = add_python("m", DOUBLES.format(factor=1))
+    control = controller(table)
+    await control.load_all(scan(root))
+    write(root, "m/2/model.py", "raise ValueError('no')")
+    set_labels(root, stable=2, canary=1)
+    await control.bring(scan_model(folder))
+    assert await answer(table, "m") == 1.0
+    await drained(control)
+    control.close()
+
+
+async def test_labels_move_when_all_they_stand_for_is_ready(
+    root: Path, table: Table, add_python: AddPython
+) -> None:
+    folder = add_python("m", DOUBLES.format(factor=1))
+    write(root, "m/2/model.py", DOUBLES.format(factor=2))
+    set_labels(root, stable=1, canary=2)
+    control = controller(table)
+    await control.load_all(scan(root))
+    before = table.resolve("m", "canary")
+    said = [await answer(table, "m", version=version) for version in ("stable", "canary", "")]
+    assert said == [1.0, 2.0, 1.0]
+
+    write(root, "m/3/model.py", "raise ValueError('no')")
+    set_labels(root, stable=2, canary=3)
+    assert list(await control.bring(scan_model(folder))) == [3]
+    said = [await answer(table, "m", version=version) for version in ("stable", "canary", "")]
+    assert said == [1.0, 2.0, 1.0]
+
+    write(root, "m/3/model.py", DOUBLES.format(factor=3))
+    assert await control.bring(scan_model(folder)) == {}
+    said = [await answer(table, "m", version=version) for version in ("stable", "canary", "")]
+    assert said == [2.0, 3.0, 2.0]
+    assert table.resolve("m", "stable") is before, "moving a label loads nothing"
+    assert before.live.config.labels == {"stable": 2, "canary": 3}
+    await drained(control)
     control.close()
 
 

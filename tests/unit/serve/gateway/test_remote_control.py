@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -206,4 +207,23 @@ async def test_model_that_should_have_a_replica_is_not_woken(bench: Bench, tmp_p
         async with asyncio.timeout(PATIENCE_S):
             await asked
         assert bench.finder.woken == []
+        bench.controller.close()
+
+
+def labelled(version: int, application: str, labels: dict[str, int]) -> Served:
+    settings = json.dumps({"labels": labels})
+    return Served("m", version, "READY" if application else "LOADING", "", application, settings)
+
+
+async def test_labels_move_when_all_of_the_plan_is_ready(bench: Bench, tmp_path: Path) -> None:
+    with an_engine(tmp_path, Model()) as engine:
+        bench.knows("one", engine, tmp_path)
+        await bench.apply(labelled(1, "one", {"stable": 1}))
+        serving = bench.table.resolve("m", "stable")
+        await bench.apply(labelled(1, "one", {"stable": 1}), labelled(2, "", {"stable": 2}))
+        assert bench.table.resolve("m", "") is serving
+        await bench.apply(labelled(1, "one", {"main": 1}))
+        assert bench.table.resolve("m", "main") is serving
+        with pytest.raises(NotFound, match="main"):
+            bench.table.resolve("m", "stable")
         bench.controller.close()

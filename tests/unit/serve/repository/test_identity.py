@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from serve.repository.identity import Identity, identity_of
+from serve.config import ModelConfig
+from serve.repository.identity import Identity, identity_of, with_model_settings
 from serve.repository.scan import scan_model
 
 AddModel = Callable[..., Path]
@@ -48,6 +49,7 @@ def test_version_is_another_with(folder: Path, path: str, text: str) -> None:
         ("README.md", "a card"),
         ("model.yaml", "versions: {policy: all}\nowner: team-b\n# a remark"),
         ("model.yaml", "versions: {policy: specific, numbers: [1]}"),
+        ("model.yaml", "versions: {policy: all}\nlabels: {stable: 2}"),
     ],
 )
 def test_version_is_the_same_with(folder: Path, path: str, text: str) -> None:
@@ -55,3 +57,10 @@ def test_version_is_the_same_with(folder: Path, path: str, text: str) -> None:
     (folder / path).parent.mkdir(exist_ok=True)
     (folder / path).write_text(text)
     assert identity(folder) == before
+
+
+def test_version_that_stays_takes_the_settings_of_its_model() -> None:
+    loaded = ModelConfig.model_validate({"backend": "python", "labels": {"stable": 1}})
+    model = ModelConfig.model_validate({"owner": "b", "labels": {"stable": 2}})
+    found = with_model_settings(loaded, model)
+    assert (found.owner, found.labels, found.backend) == ("b", {"stable": 2}, "python")

@@ -50,7 +50,9 @@ def test_resolve_says_why_not(
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("version", ["01", "0", "-1", "1.0", "latest", " 1", "1\n", "١", "9" * 40])
+@pytest.mark.parametrize(
+    "version", ["01", "0", "-1", "1.0", "é", " 1", "a b", "a" * 65, "1\n", "١", "9" * 40]
+)
 def test_resolve_refuses_what_is_no_version(table: ModelTable[str], version: str) -> None:
     with pytest.raises(InvalidRequest, match="from 1 without leading zeros"):
         table.resolve("fraud", version)
@@ -144,3 +146,94 @@ def test_ready_means_all_that_should_be_served(table: ModelTable[str]) -> None:
 def test_states_are_for_metrics(table: ModelTable[str]) -> None:
     assert table.states()["fraud", "10"] is ModelState.LOADING
     assert table.states()["broken", ""] is ModelState.UNAVAILABLE
+
+
+# labels
+
+
+@pytest.fixture
+def labelled(table: ModelTable[str]) -> ModelTable[str]:
+    table.set_labels("fraud", {"stable": 1, "canary": 3, "next": 10})
+    return table
+
+
+@pytest.mark.parametrize(
+    ("version", "handle"), [("stable", "one"), ("canary", "three"), ("", "one"), ("3", "three")]
+)
+def test_label_stands_for_its_version(labelled: ModelTable[str], version: str, handle: str) -> None:
+    assert labelled.resolve("fraud", version) == handle
+
+
+def test_labels_move_together(labelled: ModelTable[str]) -> None:
+    labelled.set_labels("fraud", {"stable": 3})
+    assert labelled.resolve("fraud", "") == labelled.resolve("fraud", "stable") == "three"
+    with pytest.raises(NotFound):
+        labelled.resolve("fraud", "canary")
+
+
+def test_label_follows_what_replaces_its_version(labelled: ModelTable[str]) -> None:
+    labelled.set_ready("fraud", 1, "another")
+    assert labelled.resolve("fraud", "stable") == labelled.resolve("fraud", "") == "another"
+
+
+def test_unknown_label_names_those_there_are(labelled: ModelTable[str]) -> None:
+    with pytest.raises(NotFound) as caught:
+        labelled.resolve("fraud", "beta")
+    assert str(caught.value) == (
+        "Model 'fraud' has no label 'beta': its labels are canary (3), next (10), stable (1);"
+        " its versions 1, 3"
+    )
+
+
+def test_unknown_label_of_a_model_without_labels(table: ModelTable[str]) -> None:
+    with pytest.raises(NotFound, match="its labels are none; its versions 1, 3"):
+        table.resolve("fraud", "stable")
+
+
+def test_label_of_a_version_that_is_not_ready_says_so(labelled: ModelTable[str]) -> None:
+    with pytest.raises(NotReady, match="label 'next' is not ready: version 10 is LOADING"):
+        labelled.resolve("fraud", "next")
+
+
+def test_request_without_a_version_goes_to_no_other_than_stable(
+    labelled: ModelTable[str],
+) -> None:
+    labelled.remove("fraud", 1)
+    with pytest.raises(NotReady, match="label 'stable' is not ready: version 1 is not served"):
+        labelled.resolve("fraud", "")
+
+
+def test_labels_go_with_their_model(labelled: ModelTable[str]) -> None:
+    labelled.remove_model("fraud")
+    labelled.set_ready("fraud", 3, "three")
+    assert labelled.labels("fraud") == {}
+    assert labelled.resolve("fraud", "") == "three"
+
+
+# model control
+
+
+def test_models_aside_are_in_the_index_and_not_in_the_metrics(table: ModelTable[str]) -> None:
+    table.set_aside({"away": (), "fraud": (), "gone": (2, 4)})
+    aside = [(r["name"], r["version"]) for r in table.index() if r["reason"] == "unloaded"]
+    assert aside == [("away", ""), ("gone", "2"), ("gone", "4")]
+    assert not {"away", "gone"} & {name for name, _ in table.states()}
+    assert all(row["name"] == "fraud" for row in table.index(ready_only=True))
+
+
+def test_model_aside_says_how_to_load_it(table: ModelTable[str]) -> None:
+    table.set_aside({"away": ()})
+    with pytest.raises(NotReady, match="POST /v2/repository/models/away/load"):
+        table.resolve("away", "")
+
+
+def test_reason_leaves_the_version_as_it_is(table: ModelTable[str]) -> None:
+    table.set_reason("fraud", 3, "its change failed")
+    assert table.resolve("fraud", "3") == "three"
+    assert {"its change failed"} < {row["reason"] for row in table.index()}
+
+
+def test_keep_only_forgets_other_versions(table: ModelTable[str]) -> None:
+    table.keep_only("fraud", {3, 4})
+    assert [row["version"] for row in table.index() if row["name"] == "fraud"] == ["3", "4"]
+    assert table.resolve("fraud", "") == "three"

@@ -38,9 +38,35 @@ def test_choose_follows_policy(
     policy: dict[str, object], there: list[int], served: list[int], broken: list[int]
 ) -> None:
     folders = {number: Path(str(number)) for number in there}
-    good, bad = choose(Versions.model_validate(policy), folders, load, "model.yaml")
+    good, bad = choose(Versions.model_validate(policy), folders, load, "model.yaml", {})
     assert [version.number for version in good] == served
     assert list(bad) == broken
+
+
+@pytest.mark.parametrize(
+    ("policy", "labels", "served", "broken"),
+    [
+        ({}, {"stable": 1}, [1, 4], []),
+        ({}, {"stable": 4}, [4], []),
+        ({}, {"stable": 1, "canary": 2, "mine": 1}, [1, 2, 4], []),
+        ({"count": 2}, {"stable": 1}, [1, 2, 4], [BAD]),
+        ({"policy": "specific", "numbers": [2]}, {"stable": 1}, [1, 2], []),
+        ({}, {"stable": BAD}, [4], [BAD]),
+        ({}, {"stable": 9}, [4], [9]),
+    ],
+)
+def test_choose_serves_what_has_a_label_besides(
+    policy: dict[str, object], labels: dict[str, int], served: list[int], broken: list[int]
+) -> None:
+    folders = {number: Path(str(number)) for number in (1, 2, BAD, 4)}
+    good, bad = choose(Versions.model_validate(policy), folders, load, "model.yaml", labels)
+    assert [version.number for version in good] == served
+    assert list(bad) == broken
+
+
+def test_label_of_a_version_that_is_not_there_is_named() -> None:
+    _, bad = choose(Versions(), {1: Path("1")}, load, "m/model.yaml", {"stable": 9})
+    assert "m/model.yaml: labels.stable: there is no version 9" in str(bad[9])
 
 
 def test_version_folders_are_positive_numbers_without_leading_zeros(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -272,3 +273,17 @@ def test_gateways_end_before_the_replicas(serve: Serve, root: Path) -> None:
     first, *others = serve.called()
     assert first == f"delete {GATEWAYS}"
     assert set(others) == {f"delete {name}" for name in names}
+
+
+def test_labels_move_without_another_application(serve: Serve, root: Path) -> None:
+    write(root, "one/model.yaml", "labels: {stable: 1}")
+    fleet = a_fleet()
+    fleet.want(scan(root))
+    settled(fleet, serve)
+    before = serve.told()
+    write(root, "one/model.yaml", "labels: {main: 1}")
+    fleet.want(scan(root))
+    assert serve.called() == [f"run {GATEWAYS}"]
+    assert serve.told() == before
+    (told,) = [each for each in serve.plans[-1]["versions"] if each["name"] == "one"]
+    assert json.loads(told["settings"])["labels"] == {"main": 1}

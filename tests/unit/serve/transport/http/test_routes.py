@@ -40,6 +40,7 @@ def table():
         (b"/v2/models/a%20b%2Fc", "a b/c", ""),
         (b"/v2/models/caf%C3%A9", "café", ""),
         (b"/v2/models/m/versions/007/infer?a#b", "m", "007"),
+        (b"/v2/models/m/versions/canary-2/infer", "m", "canary-2"),
         (b"/v2/repository/any/index", "", ""),
     ],
 )
@@ -61,7 +62,7 @@ def test_resolve_names_model_and_version(table, target, model, version):
         b"/v2/models",
         b"/v2/models/",
         b"/v2/models//versions/1/infer",
-        b"/v2/models/m/versions/x/infer",
+        b"/v2/models/m/versions/4th/infer",
         b"/v2/models/m/versions/-1/infer",
         b"/v2/models/m/versions//infer",
         b"/v2/models/m/versions/%D9%A1/infer",
