@@ -102,7 +102,7 @@ class CachingEndpoint(Endpoint):
         self._keys = Keys(_identity(live))
         self._shared_cache = shared
         self._flights = Flights(live, self._store, metrics, clock, loop, shared)
-        live.on_close = self._store.clear
+        live.on_close = self._closed
 
     def submit(self, request: InferRequest, sink: Sink, together: Together | None = None) -> Ticket:
         """See ``Endpoint.submit``."""
@@ -153,6 +153,10 @@ class CachingEndpoint(Endpoint):
         if hits:
             self._hit(hits, found, looked_ns * len(hits) // len(entries))
         return [ANSWERED if entry.done else entry for entry in entries]
+
+    def _closed(self) -> None:
+        self._store.clear()
+        self._flights.close()
 
     def _hit(self, hits: list[Entry], found: list[Stored], looked_ns: int) -> None:
         """Answer requests of one answerer, for which it was looked so long."""

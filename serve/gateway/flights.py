@@ -89,8 +89,10 @@ class Flights:
         # A run has the last deadline of its clients, and the batcher keeps it; this keeps theirs.
         self._deadline = Alarm(loop, self._sweep)
 
-    def __len__(self) -> int:
-        return len(self._flights)
+    def close(self) -> None:
+        """Hold nothing any more; the batcher has told all who waited."""
+        self._deadline.cancel()
+        self._landings.clear()
 
     def join(self, key: bytes, client: Entry, now_ns: int) -> bool:
         """Wait for the run of the same request; False if there is none."""
@@ -239,8 +241,9 @@ class Flights:
         else:
             told = waiting[:1]
         version = self._version
-        version.in_flight -= max(0, len(waiting) - 1)
-        version.failures += len(told) - 1
+        if waiting:
+            version.in_flight -= len(waiting) - 1
+            version.failures += len(told) - 1
         for client in waiting:
             if client in told:
                 client.fail(error)

@@ -25,6 +25,7 @@ from serve.config import HttpSettings
 from serve.executors.remote.executor import RemoteExecutor
 from serve.executors.remote.live import go_live_remote
 from serve.executors.remote.options import Endpoint, RemoteOptions, WantedModel
+from serve.gateway.caching import EndpointMaker
 from serve.gateway.dataplane import Gateway
 from serve.gateway.endpoint import Endpoint as ModelEndpoint
 from serve.monitoring.metrics import ReplicaMetrics, ServerMetrics
@@ -121,7 +122,8 @@ class StaticGateway:
             monotonic_ns,
             asyncio.get_running_loop(),
         )
-        endpoint = ModelEndpoint(live, monotonic_ns)
+        make = EndpointMaker(2**20, asyncio.get_running_loop())
+        endpoint = make(live, monotonic_ns)
         self._table.set_ready(self._entry.name, int(description.version), endpoint)
         self.gateway.set_serving()
         await self.http.start()
