@@ -14,11 +14,13 @@ from pathlib import Path
 from serve.cache import SharedCache
 from serve.clock import NS_PER_MS, Clock, monotonic_ns
 from serve.config import ServerSettings
+from serve.errors import Unavailable
 from serve.executors.ray.plan import Plan
 from serve.executors.remote.options import RemoteOptions
 from serve.gateway.caching import EndpointMaker
 from serve.gateway.control import Controller
 from serve.gateway.dataplane import Gateway
+from serve.gateway.details import Details, make_details
 from serve.gateway.endpoint import Endpoint
 from serve.gateway.model_control import ModelControl
 from serve.gateway.overview import Overview, Replicas, make_overview
@@ -26,6 +28,7 @@ from serve.gateway.remote_control import RemoteController, ReplicaFinder
 from serve.monitoring.metrics import ServerMetrics, SharedCacheMetrics
 from serve.monitoring.prometheus import exposition
 from serve.protocol.status import DEFAULT, TRITON
+from serve.repository.manifest import Manifest
 from serve.repository.table import ModelTable
 from serve.transport.admin.server import create_admin_server
 from serve.transport.grpc.server import GrpcServer, create_grpc_server
@@ -74,7 +77,13 @@ class _Listening:
         if settings.admin:
             page = exposition(metrics, self._states, self._gauges())
             self.admin = create_admin_server(
-                self.gateway, settings.admin, clock, page, self.overview, status
+                self.gateway,
+                settings.admin,
+                clock,
+                page,
+                self.overview,
+                status,
+                details=self.details,
             )
 
     async def _listen(self, *, share_ports: bool = False) -> None:
@@ -146,6 +155,25 @@ class _Listening:
             live,
             self._replicas(),
         )
+
+    def details(self, name: str) -> Details:
+        """What each version of a model is, as the admin port tells it; raises NotFound."""
+        live = {
+            endpoint.live.version: (endpoint.live.platform, endpoint.live.config)
+            for endpoint in self._table.handles()
+            if endpoint.live.name == name
+        }
+        index = [row for row in self._table.index() if row["name"] == name]
+        try:
+            answers = self._table.resolve(name, "").live.version
+        except Unavailable:
+            answers = ""
+        labels = self._table.labels(name)
+        return make_details(name, index, labels, live, answers, self._manifests(name))
+
+    def _manifests(self, name: str) -> dict[str, Manifest]:
+        """The manifests of the versions of a model, as far as they are known here."""
+        return {}
 
     def _replicas(self) -> dict[tuple[str, str], Replicas] | None:
         """The replicas of each version; None: models run in this process."""
@@ -230,6 +258,9 @@ class App(_Listening):
         took_ms = (self._clock() - self._started_ns) / NS_PER_MS
         log.info("serving %s after %.0f ms", self.addresses(), took_ms)
         return True
+
+    def _manifests(self, name: str) -> dict[str, Manifest]:
+        return self._controller.manifests(name)
 
     async def drain(self) -> None:
         """See ``_Listening.drain``; models stay as they are from now on."""

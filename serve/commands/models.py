@@ -63,3 +63,29 @@ def list_models(
         typer.echo(msgspec.json.format(msgspec.json.encode(overview), indent=2))
     else:
         typer.echo(models_table(overview, replicas=replicas))
+
+
+@models.command(epilog="Example: penstock models show fraud")
+def show(
+    name: Annotated[str, typer.Argument(help="The model.")],
+    admin: Admin = DEFAULT_ADMIN,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """What each version is: labels, lineage, metrics and profile from its manifest."""
+    from urllib.parse import quote
+
+    import msgspec
+
+    from serve.commands.admin_client import ask
+    from serve.commands.model_text import model_text
+    from serve.gateway.details import Details
+    from serve.gateway.overview import Overview
+
+    known = dict.fromkeys(row.name for row in ask(admin, "/status", Overview).models)
+    if name not in known:
+        raise ValueError(f"the server has no model {name!r}; it has {', '.join(known) or 'none'}")
+    details = ask(admin, f"/models/{quote(name, safe='')}", Details)
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(details), indent=2))
+    else:
+        typer.echo(model_text(details))

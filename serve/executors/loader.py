@@ -43,7 +43,8 @@ REPEATS = 3
 class Prepared:
     """A loaded and warm backend; ``profile`` maps batch rows to nanoseconds.
 
-    ``released`` is set when the backend is closed and what it held is free again.
+    ``released`` is set when the backend is closed and what it held is free again. ``manifest`` is
+    what it was loaded with, if it has one.
     ``digest`` is of its files, where answers are shared with other servers; else "".
     """
 
@@ -54,6 +55,7 @@ class Prepared:
     max_batch_rows: int
     profile: dict[int, int]
     digest: str = ""
+    manifest: Manifest | None = None
     released: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -99,7 +101,7 @@ def prepare(source: BackendSource, clock: Clock) -> Prepared:
     except BaseException:
         backend.close()
         raise
-    return Prepared(source, backend, backend_name, signature, limit, profile, digest)
+    return Prepared(source, backend, backend_name, signature, limit, profile, digest, manifest)
 
 
 def go_live(

@@ -23,6 +23,7 @@ from serve.gateway.loading import not_loaded_in_time, start_load
 from serve.monitoring.metrics import ServerMetrics
 from serve.repository.entry import BrokenModel, ModelEntry, Repository
 from serve.repository.identity import Identity, identity_of, with_model_settings
+from serve.repository.manifest import Manifest
 from serve.repository.table import WHOLE_MODEL, ModelTable
 
 __all__ = ["Controller", "source_of"]
@@ -161,6 +162,14 @@ class Controller:
     def serves(self, name: str = "") -> bool:
         """Whether any version of a model is loaded; without a name, of any."""
         return any(name in ("", served) for served, _ in self._served)
+
+    def manifests(self, name: str) -> dict[str, Manifest]:
+        """What the loaded versions of a model were loaded with, for those that have a manifest."""
+        return {
+            str(number): served.prepared.manifest
+            for (model, number), served in self._served.items()
+            if model == name and served.prepared.manifest is not None
+        }
 
     def say_broken(self, model: BrokenModel) -> None:
         """Of a model that cannot be loaded, say why; what serves it goes on."""

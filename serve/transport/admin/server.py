@@ -9,11 +9,12 @@ import msgspec
 
 from serve.clock import Clock
 from serve.config import AdminSettings, HttpSettings
+from serve.gateway.details import Details
 from serve.gateway.interface import DataPlane
 from serve.gateway.overview import Overview, scrape_targets
 from serve.protocol.status import DEFAULT, StatusTable
 from serve.transport.http.exchange import Exchange
-from serve.transport.http.handlers import answer, health_handler, index_handler
+from serve.transport.http.handlers import answer, health_handler, index_handler, model_handler
 from serve.transport.http.routes import Handler, Pattern, RouteTable, get, post
 from serve.transport.http.server import HttpServer, error_counter
 
@@ -31,12 +32,15 @@ def create_admin_server(
     metrics: Callable[[], bytes],
     overview: Callable[[], Overview],
     status: StatusTable = DEFAULT,
+    *,
+    details: Callable[[str], Details],
 ) -> HttpServer:
-    """``/metrics``, ``/healthz``, ``/readyz``, the repository index, ``/status`` and ``/sd``.
+    """``/metrics``, ``/healthz``, ``/readyz``, the index, ``/status``, ``/models/M`` and ``/sd``.
 
     ``metrics`` gives Prometheus text, and is called in a worker thread, so that a scrape of many
     series does not hold up the requests of the main port. ``overview`` is what ``/status`` tells,
-    and from it ``/sd`` has the targets for Prometheus's HTTP service discovery.
+    and from it ``/sd`` has the targets for Prometheus's HTTP service discovery. ``details`` is
+    what ``/models/M`` tells of a model, and raises NotFound for one that is not known.
     """
     routes = RouteTable(
         [
@@ -44,6 +48,7 @@ def create_admin_server(
             Pattern("/healthz", get(health_handler("live", plane.server_live, status))),
             Pattern("/readyz", get(health_handler("ready", plane.server_ready, status))),
             Pattern("/status", get(answer(overview))),
+            Pattern("/models/{model}", get(model_handler(lambda name, _: details(name)))),
             Pattern("/sd", get(_targets_handler(overview))),
             Pattern("/v2/repository/index", post(index_handler(plane))),
         ]

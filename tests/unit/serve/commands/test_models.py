@@ -8,11 +8,14 @@ from typer.testing import CliRunner
 
 import serve.cli
 import serve.commands.admin_client
+from serve.gateway.details import Details, VersionDetails
 from serve.gateway.overview import Overview, Row
 
 OVERVIEW = Overview(
     server="s", ready=True, remote=False, models=(Row(name="m", version="1", state="READY"),)
 )
+
+DETAILS = Details(name="m", versions=(VersionDetails(version="1", state="READY"),))
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
     def ask(admin: str, path: str, answer: type) -> object:
         calls.append((admin, path))
-        return OVERVIEW
+        return OVERVIEW if answer is Overview else DETAILS
 
     monkeypatch.setattr(serve.commands.admin_client, "ask", ask)
     return calls
@@ -58,3 +61,21 @@ def test_unknown_command_is_refused(asked):
     done = CliRunner().invoke(serve.cli.app, ["models", "lst"])
     assert done.exit_code == 2
     assert asked == []
+
+
+def test_show_asks_for_one_model(asked):
+    done = CliRunner().invoke(serve.cli.app, ["models", "show", "m", "--admin", "h:1"])
+    assert done.exit_code == 0, done.output
+    assert asked == [("h:1", "/status"), ("h:1", "/models/m")]
+    assert "version 1  READY" in done.output
+
+
+def test_show_as_json_is_all_that_is_known(asked):
+    done = CliRunner().invoke(serve.cli.app, ["models", "show", "m", "--json"])
+    assert msgspec.json.decode(done.stdout, type=Details) == DETAILS
+
+
+def test_show_names_the_models_there_are(asked):
+    done = CliRunner().invoke(serve.cli.app, ["models", "show", "n"])
+    assert isinstance(done.exception, ValueError)
+    assert str(done.exception) == "the server has no model 'n'; it has m"

@@ -10,6 +10,8 @@ import pytest
 
 from serve.clock import monotonic_ns
 from serve.config import AdminSettings
+from serve.errors import NotFound
+from serve.gateway.details import Details
 from serve.gateway.overview import Member, Overview, Replicas, make_overview
 from serve.monitoring.metrics import ServerMetrics
 from serve.transport.admin import create_admin_server
@@ -39,8 +41,16 @@ def overview() -> Overview:
     return OVERVIEW
 
 
+def details(name: str) -> Details:
+    if name != "echo":
+        raise NotFound("Request for unknown model")
+    return Details(name=name, owner="us")
+
+
 async def ask(plane: FakePlane, request: bytes, metrics=lambda: b"up 1\n") -> Reply:
-    server = create_admin_server(plane, AdminSettings(port=0), monotonic_ns, metrics, overview)
+    server = create_admin_server(
+        plane, AdminSettings(port=0), monotonic_ns, metrics, overview, details=details
+    )
     await server.start()
     reply = await ask_at(server.port, request)
     await server.stop(1)
@@ -105,9 +115,15 @@ async def test_status_is_the_overview():
     assert msgspec.convert(reply.json, Overview) == OVERVIEW
 
 
+async def test_model_is_told_in_detail():
+    reply = await ask(FakePlane(), get("/models/echo", Connection="close"))
+    assert msgspec.convert(reply.json, Details) == Details(name="echo", owner="us")
+    assert (await ask(FakePlane(), get("/models/nobody", Connection="close"))).status == 404
+
+
 async def test_discovery_names_this_process_as_it_was_reached_and_engines_with_metrics():
     server = create_admin_server(
-        FakePlane(), AdminSettings(port=0), monotonic_ns, lambda: b"", overview
+        FakePlane(), AdminSettings(port=0), monotonic_ns, lambda: b"", overview, details=details
     )
     await server.start()
     reply = await ask_at(server.port, get("/sd", Connection="close"))
@@ -128,7 +144,7 @@ async def test_taken_port_names_the_flag():
     listener = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     server = create_admin_server(
-        FakePlane(), AdminSettings(port=port), monotonic_ns, bytes, overview
+        FakePlane(), AdminSettings(port=port), monotonic_ns, bytes, overview, details=details
     )
     with pytest.raises(OSError, match="--admin-port"):
         await server.start()
