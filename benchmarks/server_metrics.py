@@ -1,4 +1,4 @@
-"""What a server says of itself: the sizes of the batches it ran, from its Prometheus metrics."""
+"""What a server says of itself, in its Prometheus metrics: its batches, and what it counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from benchmarks.subject import Served
 
-__all__ = ["batches_between", "fetch_batches", "parse_batches"]
+__all__ = ["batches_between", "counted", "fetch_batches", "parse_batches"]
 
 _BUCKET = re.compile(r"^penstock_batch_rows_bucket\{([^}]*)\} (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -21,13 +21,27 @@ def fetch_batches(server: Served, model: str) -> Counter[float]:
 
     ``model`` empty: of all models.
     """
+    return parse_batches(_page(server), model)
+
+
+def counted(server: Served, name: str, **labels: str) -> float:
+    """The sum of the samples of ``name`` that have these labels; 0 where there is none."""
+    total = 0.0
+    for labels_text, value in re.findall(rf"^{name}\{{([^}}]*)\}} (\S+)$", _page(server), re.M):
+        if labels.items() <= dict(_LABEL.findall(labels_text)).items():
+            total += float(value)
+    return total
+
+
+def _page(server: Served) -> str:
+    """The metrics; empty where the server does not tell."""
     if not server.admin_port:
-        return Counter()
+        return ""
     connection = http.client.HTTPConnection(server.admin_host, server.admin_port, timeout=10.0)
     with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
         connection.request("GET", "/metrics")
-        return parse_batches(connection.getresponse().read().decode(), model)
-    return Counter()
+        return connection.getresponse().read().decode()
+    return ""
 
 
 def parse_batches(text: str, model: str) -> Counter[float]:

@@ -15,6 +15,7 @@ from benchmarks.scenarios import (
     batch_sweep,
     batch_transport,
     binary_and_rows,
+    cache_hit,
     canary_switch,
     cold_start,
     heavy_batches,
@@ -102,6 +103,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         remote_cost,
         batch_transport,
         ray_serve,
+        cache_hit,
         # Of what optimising is worth
         sentences,
     )

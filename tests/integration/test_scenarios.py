@@ -20,6 +20,7 @@ OWN_MODELS = {
     "binary_and_rows": BRIEF,
     "large_tensor": BRIEF,
     "metrics_cost": BRIEF,
+    "cache_hit": {**BRIEF, "levels": (4,)},
     "overload": {"burst_s": 0.5, "capacity_s": 0.5, "factors": (1.5,)},
 }
 SHORT = {"duration_s": 0.5, "warmup_s": 0.2}
