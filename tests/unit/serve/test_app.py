@@ -112,7 +112,7 @@ async def test_signal_ends_the_server_even_while_a_model_loads(
         os.mkfifo(gate)
     app = App(repository, free_ports())
     run = asyncio.create_task(app.run_until_signal())
-    while not app.gateway.repository_index(ready_only=True):  # noqa: ASYNC110 - nobody tells
+    while not await app.gateway.repository_index(ready_only=True):  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(0.001)
     os.kill(os.getpid(), signal.SIGTERM)
     await run
