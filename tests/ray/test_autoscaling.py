@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.ray_server import Load, RayServer, post, ray_server
+from tests.support.ray_server import Load, RayServer, ray_server
 from tests.support.triton_repository import write
 
 PATIENCE_S = 90
@@ -23,9 +25,23 @@ class Model:
         time.sleep(0.05)
         return {"y": inputs["x"]}
 """
-SETTINGS = """
+GATED_IDENTITY = """
+import pathlib
+import time
+
+class Model:
+    def load(self, context):
+        while not pathlib.Path(context.parameters["gate"]).exists():
+            time.sleep(0.05)
+
+    def predict(self, inputs):
+        return {"y": inputs["x"]}
+"""
+TENSORS = """
 inputs: {x: {datatype: FP32, shape: [-1, 4]}}
 outputs: {y: {datatype: FP32, shape: [-1, 4]}}
+"""
+SLOW = """
 batching: {max_batch_size: 1}
 autoscaling:
   min_replicas: 0
@@ -35,14 +51,29 @@ autoscaling:
   downscale_delay_s: 3
   look_back_s: 2
 """
+GATED = """
+autoscaling: {min_replicas: 0, downscale_delay_s: 1, look_back_s: 2, cold_start_timeout_s: 2}
+"""
 ROW = [1.0, 2.0, 3.0, 4.0]
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RayServer]:
-    write(tmp_path / "models", "slow/1/model.py", SLOW_IDENTITY)
-    write(tmp_path / "models", "slow/model.yaml", SETTINGS)
-    with ray_server(tmp_path / "models", tmp_path / "server.log") as server:
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file without which no replica of ``gated`` starts."""
+    gate = tmp_path_factory.mktemp("gate") / "gate"
+    gate.touch()
+    return gate
+
+
+@pytest.fixture(scope="module")
+def server(gate: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayServer]:
+    root = tmp_path_factory.mktemp("autoscaling")
+    write(root / "models", "slow/1/model.py", SLOW_IDENTITY)
+    write(root / "models", "slow/model.yaml", TENSORS + SLOW)
+    write(root / "models", "gated/1/model.py", GATED_IDENTITY)
+    parameters = f"parameters: {{gate: {gate}}}\n"
+    write(root / "models", "gated/model.yaml", TENSORS + GATED + parameters)
+    with ray_server(root / "models", root / "server.log") as server:
         yield server
 
 
@@ -53,9 +84,16 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(POLL_S)
 
 
-def ask(server: RayServer) -> Any:
+def ask(server: RayServer, model: str) -> tuple[int, str | None, Any]:
+    """Status, ``Retry-After`` and answer."""
     tensor = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": ROW}
-    return post(server.http, "/v2/models/slow/infer", {"inputs": [tensor]})
+    connection = http.client.HTTPConnection(server.http, timeout=PATIENCE_S)
+    try:
+        connection.request("POST", f"/v2/models/{model}/infer", json.dumps({"inputs": [tensor]}))
+        response = connection.getresponse()
+        return response.status, response.getheader("Retry-After"), json.loads(response.read())
+    finally:
+        connection.close()
 
 
 def test_replicas_follow_the_load_and_no_answer_is_lost(server: RayServer) -> None:
@@ -75,9 +113,22 @@ def test_replicas_follow_the_load_and_no_answer_is_lost(server: RayServer) -> No
     until(lambda: replicas() == 0)
     assert server.index()["slow", "1"] == ("READY", "")
 
-    assert ask(server)["outputs"][0]["data"] == ROW
+    status, _, answer = ask(server, "slow")
+    assert (status, answer["outputs"][0]["data"]) == (200, ROW)
     assert "model 'slow' version 1 has no replica: asking for one" in server.log()
     until(lambda: replicas() == 0)
     with Load(server.http, "slow", clients=8) as load:  # all of them wait for it
         load.more(100)
     assert load.wrong == []
+
+
+def test_first_request_does_not_wait_for_ever_for_a_replica_that_does_not_start(
+    server: RayServer, gate: Path
+) -> None:
+    until(lambda: not server.replicas("gated"))
+    gate.unlink()
+    status, retry_after, answer = ask(server, "gated")
+    assert (status, retry_after) == (503, "10")
+    assert "autoscaling.cold_start_timeout_s" in answer["error"]
+    gate.touch()
+    until(lambda: ask(server, "gated")[0] == 200)
