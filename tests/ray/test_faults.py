@@ -168,24 +168,6 @@ def test_killed_gateway_comes_back_and_gives_no_wrong_answer(server: RayServer) 
     assert other.pid != gateway.pid
 
 
-def test_killed_controller_is_not_noticed_by_requests_and_changes_go_on(
-    server: RayServer, repository: Path
-) -> None:
-    (controller,) = (p for p in server.descendants() if "ray::ServeController" in title(p))
-    before = server.replicas("mlp")
-    with Load(server.http, "pair") as load:
-        load.more(500)
-        controller.kill()
-        load.more(500)
-        write(repository, "mlp/model.yaml", "batching: {max_batch_size: 16}\n")
-        server.process.send_signal(signal.SIGHUP)
-        until(lambda: not any(process.is_running() for process in before), "replaced")
-        load.more(500)
-    assert load.wrong == []
-    assert server.index()["mlp", "1"][0] == "READY"
-    assert server.process.poll() is None
-
-
 def test_model_whose_replicas_do_not_start_is_reported_and_the_others_are_served(
     server: RayServer, repository: Path, notes: Path
 ) -> None:
@@ -210,6 +192,24 @@ def test_model_whose_replicas_do_not_start_is_reported_and_the_others_are_served
 def test_hung_replica_is_replaced(server: RayServer, stopped: psutil.Process) -> None:
     until(lambda: not stopped.is_running(), "killed")
     until(lambda: row(server, "pair")["replicas"]["ready"] == 2, "replaced")
+
+
+def test_killed_controller_is_not_noticed_by_requests_and_changes_go_on(
+    server: RayServer, repository: Path
+) -> None:
+    (controller,) = (p for p in server.descendants() if "ray::ServeController" in title(p))
+    before = server.replicas("mlp")
+    with Load(server.http, "pair") as load:
+        load.more(500)
+        controller.kill()
+        load.more(500)
+        write(repository, "mlp/model.yaml", "batching: {max_batch_size: 16}\n")
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: not any(process.is_running() for process in before), "replaced")
+        load.more(500)
+    assert load.wrong == []
+    assert server.index()["mlp", "1"][0] == "READY"
+    assert server.process.poll() is None
 
 
 def title(process: psutil.Process) -> str:

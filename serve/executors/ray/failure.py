@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 
-__all__ = ["ReplicaNotStartedError", "reason_in"]
+__all__ = ["ReplicaNotStartedError", "last_line", "reason_in"]
 
 _MARKED = re.compile(r"penstock-reason:(\"(?:[^\"\\]|\\.)*\")")
+_DIED = re.compile(r"(ray\.exceptions\.)?ActorDiedError\(")
 LONGEST = 1000
 
 
@@ -30,4 +31,8 @@ def reason_in(message: str) -> str:
 def last_line(message: str) -> str:
     """What Serve's message comes to, where no replica gave a reason."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return lines[-1][:LONGEST] if lines else ""
+    if not lines:
+        return ""
+    if _DIED.match(lines[-1]):
+        return "its process ended: see what it logged, and whether the system was out of memory"
+    return lines[-1][:LONGEST]
