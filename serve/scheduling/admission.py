@@ -45,9 +45,14 @@ class Admission:
         if refusal is None:
             return
         self._metrics.refusals[refusal.reason] += 1
+        problem = (
+            f"is overloaded ({refusal.reason}): an answer would take about"
+            f" {refusal.predicted_ns / 1e6:.0f} ms"
+            if load.slots
+            else f"has no replica now, and enough waits for the next one ({refusal.reason})"
+        )
         raise Overloaded(
-            f"model '{self._name}' is overloaded ({refusal.reason}): an answer would take about"
-            f" {refusal.predicted_ns / 1e6:.0f} ms; retry later",
+            f"model '{self._name}' {problem}; retry later",
             reason=refusal.reason,
             retry_after_s=refusal.retry_after_ns / NS_PER_S,
         )

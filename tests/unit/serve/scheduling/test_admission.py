@@ -38,6 +38,8 @@ def test_check_refuses_with_reason_and_hint() -> None:
     with pytest.raises(Overloaded, match=r"overloaded \(slo\).*about 60 ms") as refused:
         subject.check(8, NS_PER_S, Load(40, 1, 0), 0)
     assert refused.value.retry_after_s == pytest.approx(0.01)
+    with pytest.raises(Overloaded, match=r"no replica now, and enough waits .* \(slo\)"):
+        subject.check(8, NS_PER_S, Load(80, 0, 0, slots=0), 0)
 
 
 def test_learn_follows_every_costly_batch() -> None:
