@@ -47,6 +47,10 @@ class ProcessTree:
         """Memory resident now."""
         return sum(_status_bytes(pid, "VmRSS") for pid in self.pids())
 
+    def pss_bytes(self) -> int:
+        """Memory resident now, where processes that share a page have a part of it each."""
+        return sum(_status_bytes(pid, "Pss", "smaps_rollup") for pid in self.pids())
+
     def peak_rss_bytes(self) -> int:
         """Most memory resident at once so far."""
         return sum(_status_bytes(pid, "VmHWM") for pid in self.pids())
@@ -93,10 +97,10 @@ def _of_tasks(pid: int, name: str) -> dict[int, str]:
     return texts
 
 
-def _status_bytes(pid: int, field: str) -> int:
+def _status_bytes(pid: int, field: str, file: str = "status") -> int:
     """A field of the process's status; 0 if it has ended, waited for by its parent or not."""
     with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
             if line.startswith(f"{field}:"):
                 return int(line.split()[1]) * 1024
     return 0

@@ -30,6 +30,7 @@ METRICS = {
     "exit_status.max": "Highest exit status after SIGTERM, negative ones (signals) as positive.",
     "server_cpu_s": "Median CPU used until the first answer.",
     "server_rss_mib.start": "Median memory resident after the first answer.",
+    "server_pss_mib.start": "The same, where what processes share counts once.",
 }
 MIB = 2**20
 
@@ -98,7 +99,8 @@ def _start(context: Context, params: Params, subject: Launch, payload: Payload) 
         ready_s = server.wait_ready()
         ask_once(served(server).target(params.protocol), payload)
         answered_s = server.seconds_since_start()
-        cpu_s, rss_bytes = server.tree.cpu_s(), server.tree.rss_bytes()
+        tree = server.tree
+        cpu_s, rss_bytes, pss_bytes = tree.cpu_s(), tree.rss_bytes(), tree.pss_bytes()
     finally:
         exit_status = server.stop()
     return {
@@ -106,5 +108,6 @@ def _start(context: Context, params: Params, subject: Launch, payload: Payload) 
         "first_answer_s": answered_s,
         "server_cpu_s": cpu_s,
         "server_rss_mib.start": rss_bytes / MIB,
+        "server_pss_mib.start": pss_bytes / MIB,
         "exit_status": float(abs(exit_status)),
     }

@@ -77,15 +77,13 @@ def run(context: Context, params: Params) -> Measurement:
                 p50_ms[row].append(report.total.latency_ms.p50)
                 failed += report.total.failed
                 offered += report.total.offered
-        ours = statistics.median(rates[OURS])
-        metrics = {
-            "default.throughput_ratio": ours / statistics.median(rates[DEFAULT]),
-            "haproxy.throughput_ratio": ours / statistics.median(rates[HAPROXY]),
-            "error_rate": failed / max(1, offered),
-        }
+        metrics = {"error_rate": failed / max(1, offered)}
         for row, name in CONTENDERS.items():
             metrics[f"{name}.rate_per_s.ok"] = statistics.median(rates[row])
             metrics[f"{name}.latency_ms.p50"] = statistics.median(p50_ms[row])
+            if row != OURS:
+                theirs = max(1e-9, statistics.median(rates[row]))
+                metrics[f"{name}.throughput_ratio"] = statistics.median(rates[OURS]) / theirs
         return attempt.measurement(metrics)
 
 

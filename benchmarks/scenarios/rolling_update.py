@@ -5,14 +5,12 @@ one that is served, and the server is told; when only the new one is left, so is
 answer has to be one of a version, as ONNX Runtime has it, and in the end all are the last one's.
 Another model that is served has to stay as it is.
 
-A server with replicas (/status on its admin port tells) is told by SIGHUP, one without by the
-repository extension's load.
+The server is told by SIGHUP, and tells at /status on its admin port which versions there are.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import signal
 import time
@@ -36,7 +34,6 @@ from benchmarks.subject import Served, UnsupportedError
 
 NAME = "rolling_update"
 SLICE_S = 0.1
-LOAD_TIMEOUT_S = 60.0
 METRICS = {
     **LOAD_METRICS,
     "wrong": "Answers that are no version's.",
@@ -115,7 +112,9 @@ class Updater:
         self._folder = folder
         self._left = list(artefacts)
         self._part = params.before_s / (params.before_s + params.during_s)
-        self._remote = ask_status(server).remote
+        assert server.process is not None  # it was started for this
+        self._pid = server.process.pid
+        ask_status(server)
         self._ordered_s: float | None = None
         self._wanted = ""
         self.took_s: list[float] = []
@@ -137,7 +136,7 @@ class Updater:
             self._wanted = artefact.parent.name
             artefact.parent.rename(self._folder / self._wanted)
             self._ordered_s = time.monotonic()
-            self._order()
+            os.kill(self._pid, signal.SIGHUP)
 
     def _is_alone(self) -> bool:
         """Whether the version that was ordered is the only one, as far as the server tells."""
@@ -145,12 +144,6 @@ class Updater:
             versions = ask_status(self._server).versions(SMALL.name)
             return [(one.version, one.state) for one in versions] == [(self._wanted, "READY")]
         return False
-
-    def _order(self) -> None:
-        if not self._remote:
-            _load(self._server, SMALL.name)
-        elif self._server.process is not None:
-            os.kill(self._server.process.pid, signal.SIGHUP)
 
 
 def _names(versions: tuple[Version, ...]) -> set[str]:
@@ -172,14 +165,3 @@ def _beside(context: Context, number: int) -> Path:
 
 def _answers(artefact: Path, payloads: tuple[Payload, ...]) -> tuple[tuple[bytes, ...], ...]:
     return tuple((right_answer(artefact, payload),) for payload in payloads)
-
-
-def _load(server: Served, model: str) -> None:
-    connection = http.client.HTTPConnection(server.host, server.http_port, timeout=LOAD_TIMEOUT_S)
-    try:
-        connection.request("POST", f"/v2/repository/models/{model}/load", b"{}")
-        status = connection.getresponse().status
-    finally:
-        connection.close()
-    if status != 200:
-        raise UnsupportedError(f"it answers {status} to the order to load a model")

@@ -38,6 +38,7 @@ def test_tree_sums_over_the_children(family):
     assert tree.open_files() > psutil.Process(family.pid).num_fds()
     assert tree.rss_bytes() > psutil.Process(family.pid).memory_info().rss
     assert tree.peak_rss_bytes() >= tree.rss_bytes()
+    assert 0 < tree.pss_bytes() <= tree.rss_bytes()
     assert tree.cpu_s() > process_cpu_s(family.pid) > 0
     assert {pid for pid, _ in tree.waits_ns()} == set(tree.pids())
 
