@@ -218,7 +218,11 @@ class Controller:
         async with places:
             started_ns = self._clock()
             load = asyncio.wrap_future(start_load(source, self._clock))
-            await asyncio.wait((load,), timeout=min(self._patience_s, self._load_timeout_s))
+            try:
+                await asyncio.wait((load,), timeout=min(self._patience_s, self._load_timeout_s))
+            except asyncio.CancelledError:
+                load.cancel()
+                raise
         waited_s = (self._clock() - started_ns) / NS_PER_S
         try:
             async with asyncio.timeout(max(0.0, self._load_timeout_s - waited_s)):
@@ -264,8 +268,7 @@ class Controller:
         if not failed or not self.serves(name):
             self._table.set_labels(name, entry.config.labels)
         for served in ready:
-            if (before := self._put(served)) is not None:
-                self._leave(before)
+            self._put(served)
         for number, error in failed.items():
             self._failed(name, number, error)
         wanted = {version.number for version in entry.versions} | failed.keys()
@@ -281,15 +284,16 @@ class Controller:
                 log.info("model '%s' version %d is no longer served", name, number)
         self._table.keep_only(name, wanted)
 
-    def _put(self, served: _Served) -> _Served | None:
-        """Let a version answer from now on; what it replaces, which is no longer asked."""
+    def _put(self, served: _Served) -> None:
+        """Let a version answer from now on; what it replaces is no longer asked."""
         source = served.prepared.source
         key = source.model_name, source.version
         before = self._served.get(key)
         self._served[key] = served
         self._table.set_ready(*key, served.endpoint)
         log.info("model '%s' version %d is ready (%s)", *key, served.live.platform)
-        return before
+        if before is not None:
+            self._leave(before)
 
     def _leave(self, served: _Served) -> None:
         self._retiring[served] = self._loop.create_task(self._retire(served))

@@ -61,6 +61,7 @@ class ModelControl:
         self._overridden: set[str] = set()
         self._settling = Settling({})
         self._problem = ""
+        self._started = asyncio.Event()
         self._stopped = False
 
     # the start
@@ -95,6 +96,7 @@ class ModelControl:
             )
         await self._controller.load_all(repository)
         await self.list_models()
+        self._started.set()
         if self.mode == "poll" and not self._stopped:
             self._begin(self._follow())
 
@@ -144,6 +146,7 @@ class ModelControl:
 
     async def reread(self) -> None:
         """Follow the repository once, as it is now; in explicit mode for what is loaded."""
+        await self._started.wait()
         try:
             repository = await _asked(lambda: scan(self._root, may_be_empty=self.mode != "none"))
         except PenstockError as error:
@@ -228,6 +231,8 @@ class ModelControl:
         if self._stopped:
             raise NotReady("the server is stopping")
         if self.mode == "explicit":
+            if not self._started.is_set():
+                raise NotReady("the server is still loading what it starts with: try again")
             return
         why = (
             "model control is off; start the server with --model-control-mode explicit, or change"

@@ -193,6 +193,20 @@ async def test_load_under_way_is_given_up_when_the_server_stops(
     assert "stopping" in await refused(life.control.load("good", NO_OVERRIDE), NotReady)
 
 
+async def test_clients_wait_until_the_start_is_over(
+    root: Path, add_stuck: Callable[[str], Path]
+) -> None:
+    add_stuck("waits")
+    life = Life(root, mode="explicit")
+    begin = asyncio.create_task(life.control.start(await life.control.read(), ["waits"]))
+    await asyncio.sleep(0)
+    assert "try again" in await refused(life.control.load("good", NO_OVERRIDE), NotReady)
+    begin.cancel()
+    await asyncio.wait([begin])
+    life.control.stop()
+    life.controller.close()
+
+
 async def test_reread_follows_only_what_is_loaded(start: Start, root: Path) -> None:
     loads(root, "other")
     life = await start("good", mode="explicit")
