@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from dataclasses import dataclass, field
 
 from serve.backends.base import Backend, BackendSource
@@ -16,7 +17,7 @@ from serve.backends.tensorrt import gpu_facts
 from serve.backends.text import taking_text
 from serve.backends.threads import available_cores
 from serve.backends.warmup import warmup_batch
-from serve.clock import NS_PER_MS, Clock
+from serve.clock import NS_PER_MS, NS_PER_S, Clock
 from serve.config import ModelConfig
 from serve.errors import RepositoryError
 from serve.executors.in_process import InProcessExecutor, run_batch
@@ -37,6 +38,9 @@ __all__ = ["Prepared", "go_live", "limits_of", "prepare", "source_of"]
 DEFAULT_MAX_BATCH_ROWS = 128
 REPEATS = 3
 """Runs of each warm-up size that are timed; the fastest counts, since noise only adds."""
+
+LONGEST_PAUSE_S = 1.0
+"""After a warm-up batch, where others are being asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,11 @@ def source_of(entry: ModelEntry, version: VersionEntry) -> BackendSource:
     return BackendSource(entry.name, version.number, entry.folder, version.artefact, config)
 
 
-def prepare(source: BackendSource, clock: Clock) -> Prepared:
+def prepare(source: BackendSource, clock: Clock, *, beside: bool = False) -> Prepared:
     """Load a version and run its warm-up batches. Blocks: call it in a thread.
+
+    ``beside``: others are being asked meanwhile, who get the cores for as long as each warm-up
+    batch has had them.
 
     Raises:
         RepositoryError: the folder is wrong, its files or answers are not those of its manifest,
@@ -97,7 +104,7 @@ def prepare(source: BackendSource, clock: Clock) -> Prepared:
             # Its sizes need no timing, but the largest must have run once before a caller's does.
             _run_once(source, backend, signature, max(profile), clock)
         else:
-            profile = _warm_up(source, backend, signature, limit, clock)
+            profile = _warm_up(source, backend, signature, limit, clock, beside)
     except BaseException:
         backend.close()
         raise
@@ -178,7 +185,12 @@ def _gpu(device: str) -> str:
 
 
 def _warm_up(
-    source: BackendSource, backend: Backend, signature: Signature, limit: int, clock: Clock
+    source: BackendSource,
+    backend: Backend,
+    signature: Signature,
+    limit: int,
+    clock: Clock,
+    beside: bool,
 ) -> dict[int, int]:
     """Run batches of growing size within the budget; the first always runs, as the proof."""
     warmup = source.config.warmup
@@ -192,6 +204,8 @@ def _warm_up(
             took_ns = _run_once(source, backend, signature, rows, clock)
             if repeat or rows not in profile:  # the first run of a size also pays for set-up
                 profile[rows] = min(profile.get(rows, took_ns), took_ns) if repeat > 1 else took_ns
+            if beside:
+                time.sleep(min(took_ns / NS_PER_S, LONGEST_PAUSE_S))
     return profile
 
 

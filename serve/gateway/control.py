@@ -217,7 +217,8 @@ class Controller:
         """Load and warm a version when it is its turn; whatever is wrong is a PenstockError."""
         async with places:
             started_ns = self._clock()
-            load = asyncio.wrap_future(start_load(source, self._clock))
+            beside = places is self._beside
+            load = asyncio.wrap_future(start_load(source, self._clock, beside=beside))
             try:
                 await asyncio.wait((load,), timeout=min(self._patience_s, self._load_timeout_s))
             except asyncio.CancelledError:

@@ -24,16 +24,17 @@ __all__ = ["in_thread", "not_loaded_in_time", "start_load"]
 T = TypeVar("T")
 
 
-def start_load(source: BackendSource, clock: Clock) -> Future[Prepared]:
+def start_load(source: BackendSource, clock: Clock, *, beside: bool = False) -> Future[Prepared]:
     """Prepare a version in a daemon thread; cancel the future to give it up.
 
+    ``beside``: while others are asked, see ``prepare``.
     A load cannot be interrupted: one that was given up runs on, and is closed if it ever ends.
     """
     future: Future[Prepared] = Future()
 
     def load() -> None:
         try:
-            prepared = prepare(source, clock)
+            prepared = prepare(source, clock, beside=beside)
         except RepositoryError as error:
             _settle(future, in_triton_terms(error))
         except Exception as error:  # noqa: BLE001 - handed to whoever waits

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from serve.backends.base import BackendSource
 from serve.clock import monotonic_ns
 from serve.config import ModelConfig
 from serve.errors import RepositoryError
+from serve.executors import loader
 from serve.executors.loader import prepare
 from tests.support import onnx_models
 
@@ -34,6 +36,19 @@ def test_prepare_always_runs_one_batch_when_there_is_no_budget(tmp_path: Path) -
     prepared = prepare(source(tmp_path, warmup={"budget_ms": 0}), monotonic_ns)
     assert list(prepared.profile) == [1]
     prepared.backend.close()
+
+
+def test_prepare_leaves_the_cores_to_others_as_long_as_it_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(loader.time, "sleep", pauses.append)
+    ticks = itertools.count(0, 3_000_000)
+    batching = {"max_batch_size": 2}
+    for beside in (False, True):
+        mlp = source(tmp_path, batching=batching, warmup={"budget_ms": 60_000})
+        prepare(mlp, lambda: next(ticks), beside=beside).backend.close()
+        assert pauses == [0.003] * 8 * beside
 
 
 def test_prepare_defaults_to_batches_of_128(tmp_path: Path) -> None:
