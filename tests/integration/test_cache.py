@@ -18,7 +18,7 @@ import tritonclient.grpc
 
 from serve.errors import Code
 from tests.support.gate import KEPT, PATIENCE_S
-from tests.support.running import RunningApp, running
+from tests.support.running import RunningApp, free_ports, running
 from tests.support.transports import GrpcTransport, HttpTransport, Refused, Transport
 from tests.support.triton_repository import write
 
@@ -329,3 +329,24 @@ def pipelined(server: RunningApp, bodies: list[bytes]) -> list[Any]:
                 headers = http.client.parse_headers(stream)
                 answers.append(json.loads(stream.read(int(headers["Content-Length"]))))
     return answers
+
+
+def test_version_that_is_loaded_again_starts_with_nothing(tmp_path: Path) -> None:
+    write(tmp_path, "m/1/model.py", MODEL)
+    write(tmp_path, "m/model.yaml", TENSORS + "cache: {ttl_s: null}")
+    settings = free_ports(model_control_mode="explicit", load_model=("m",))
+    with running(tmp_path, settings) as server:
+        client = HttpTransport(server.http)
+        for times in (1, 2):
+            for _ in range(3):
+                ask(client, 1, "m")
+            assert outcome(server, "miss", "m") == times
+            assert outcome(server, "hit", "m") == 2 * times
+            write(tmp_path, "m/1/model.py", MODEL + f"\n# changed {times} times\n")
+            client.load("m")
+            until(lambda: server.metric("penstock_cache_answers", model="m") == 0)
+        ask(client, 1, "m")
+        assert server.metric("penstock_cache_bytes", model="m") > 0
+        client.unload("m")
+        until(lambda: server.metric("penstock_cache_bytes", model="m") == 0)
+        client.close()
