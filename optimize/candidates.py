@@ -28,6 +28,12 @@ class Candidates:
         self._runner = runner
         self._foundation = foundation
         self._made: dict[tuple[Step, ...], Done | str] = {(): foundation.export}
+        self._unsettled: list[Done] = []
+
+    def forget_unsettled(self) -> None:
+        """Let the next run measure again what did not settle in this one."""
+        for each in self._unsettled:
+            self._runner.cache.drop(each.key)
 
     def artefact(self, candidate: Candidate) -> Done:
         """What a candidate that was tried is made of."""
@@ -98,7 +104,7 @@ class Candidates:
         assert file is not None
         trial.gates += speed_gates(trial, file.stat().st_size, settings.gates)
         if any(gate.verdict == "inconclusive" for gate in trial.gates):
-            self._runner.cache.drop(profiled.key)  # so that the next run measures it again
+            self._unsettled.append(profiled)
 
     def _make(self, candidate: Candidate) -> Done | str:
         """The candidate's graph, or why a step has nothing to do in it or cannot do it."""

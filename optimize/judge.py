@@ -15,6 +15,8 @@ __all__ = ["Trial", "best", "speed_gates"]
 MB = 1e6
 ALIKE = 1.03
 """Within this factor two measurements say nothing, and the simpler candidate is better."""
+FEWEST_WINDOWS = 5
+"""So many windows on one side of a limit decide, however far they are from one another."""
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Trial:
 
 
 def speed_gates(trial: Trial, baseline_bytes: int, limits: Gates) -> list[Gate]:
-    """The gates of a profile. What was not stable is inconclusive, never passed."""
+    """The gates of a profile. What did not settle is inconclusive, unless it is all on one side."""
     row, profile = trial.row(limits.at_batch), trial.profile
     gates = []
     if limits.max_latency_ms is not None:
@@ -55,8 +57,9 @@ def speed_gates(trial: Trial, baseline_bytes: int, limits: Gates) -> list[Gate]:
         gates.append(_at_most("latency p95 ms", p95_ms, limits.max_latency_ms, row["stable"]))
     if limits.min_speedup is not None:
         speedup = row.get("original_speedup", row["speedup"])
+        windows = row.get("original_windows", row["windows"])
         stable = row["stable"] and row.get("original_stable", True)
-        gates.append(_at_least("speed-up", speedup, limits.min_speedup, stable))
+        gates.append(_at_least("speed-up", speedup, limits.min_speedup, stable, windows))
     if limits.max_size_mb is not None:
         gates.append(_at_most("size MB", profile["size_bytes"] / MB, limits.max_size_mb))
     if limits.max_memory_mb is not None:
@@ -68,7 +71,13 @@ def speed_gates(trial: Trial, baseline_bytes: int, limits: Gates) -> list[Gate]:
                 Gate("worth its loss", "pass", limits.lossy_shrink, shrink, detail="smaller")
             )
         else:
-            found = _at_least("worth its loss", row["speedup"], limits.lossy_speedup, row["stable"])
+            found = _at_least(
+                "worth its loss",
+                row["speedup"],
+                limits.lossy_speedup,
+                row["stable"],
+                row["windows"],
+            )
             detail = f"{row['speedup']:.2f} × faster, {shrink:.2f} × smaller than the export"
             gates.append(Gate(found.name, found.verdict, found.limit, found.value, detail=detail))
     return gates
@@ -104,7 +113,10 @@ def _at_most(name: str, value: float, limit: float, stable: bool = True) -> Gate
     return Gate(name, "pass" if value <= limit else "fail", limit, value)
 
 
-def _at_least(name: str, value: float, limit: float, stable: bool = True) -> Gate:
-    if not stable:
+def _at_least(
+    name: str, value: float, limit: float, stable: bool, windows: Sequence[float]
+) -> Gate:
+    one_sided = min(windows) >= limit or max(windows) < limit
+    if not stable and not (one_sided and len(windows) >= FEWEST_WINDOWS):
         return Gate(name, "inconclusive", limit, value, detail="the measurement did not settle")
     return Gate(name, "pass" if value >= limit else "fail", limit, value)

@@ -74,6 +74,7 @@ def _optimise(runner: Runner, planned: list[Candidate], report_folder: Path) -> 
     report = _report(runner, foundation, trials)
     chosen = best(trials, settings.objective, settings.gates.at_batch)
     if chosen is None:
+        candidates.forget_unsettled()
         _write_report(report_folder, report)
         open_ones = any(trial.verdict == "inconclusive" for trial in trials)
         return Outcome(4 if open_ones else 3, None, report, report_folder)

@@ -92,4 +92,8 @@ def _row(
         row["original_p50_ns"] = other.p50_ns
         row["original_speedup"] = timings[CANDIDATE].ratio / other.ratio
         row["original_stable"] = other.stable
+        row["original_windows"] = [
+            mine / theirs
+            for mine, theirs in zip(timings[CANDIDATE].windows, other.windows, strict=True)
+        ]
     return row

@@ -175,6 +175,34 @@ def test_optimise_adds_nothing_when_no_candidate_passes(tmp_path: Path) -> None:
     assert "size MB" in results["candidates"][0]["reason"]
 
 
+@pytest.mark.parametrize(("settled", "code"), [(1, 0), (0, 4)])
+def test_what_did_not_settle_is_measured_again_only_where_nothing_was_chosen(
+    tmp_path: Path, settled: int, code: int
+) -> None:
+    network(tmp_path)
+    settings = example("network")
+    settings["optimize"]["steps"] = [{"choose": ["none", "clean"]}]
+    settle(tmp_path, settings)
+    assert optimise(tmp_path, Progress(io.StringIO())).exit_code == 0
+    files = [path for path in tmp_path.glob(".optimize/cache/*/result.json") if profile_of(path)]
+    for index, file in enumerate(files):
+        found = profile_of(file)
+        for row in found["rows"]:
+            row["stable"] = row["original_stable"] = index < settled
+            row["original_speedup"], row["original_windows"] = 2.0, [0.5, 2.0, 3.0] * 2
+        file.write_text(json.dumps(found))
+    settings["optimize"]["gates"] = {"min_speedup": 1}
+    settle(tmp_path, settings)
+    assert optimise(tmp_path, Progress(io.StringIO())).exit_code == code
+    assert [file.exists() for file in files] == [code == 0] * 2
+
+
+def profile_of(result: Path) -> dict[str, Any]:
+    """What a step measured; nothing if it measured nothing."""
+    found: dict[str, Any] = json.loads(result.read_text())
+    return found if "rows" in found else {}
+
+
 def test_optimise_says_what_is_wrong_with_an_evaluation_set_of_one_class(tmp_path: Path) -> None:
     network(tmp_path)
     rows = RNG.normal(0, 1, (50, 8)).astype(np.float32)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from optimize.gates import Gate
@@ -9,12 +10,20 @@ from optimize.settings import Gates
 from optimize.steps import Clean, QuantizeDynamic
 
 
-def trial(speedup: float, *, lossy: bool = False, stable: bool = True, size: int = 100) -> Trial:
+def trial(
+    speedup: float,
+    *,
+    lossy: bool = False,
+    stable: bool = True,
+    size: int = 100,
+    windows: Sequence[float] = (),
+) -> Trial:
     row: dict[str, Any] = {
         "batch": 1,
         "length": None,
         "speedup": speedup,
         "stable": stable,
+        "windows": windows or [speedup],
         "p95_ns": 1e6,
         "baseline_p50_ns": 1e6,
     }
@@ -39,6 +48,15 @@ def test_a_limit_on_what_did_not_settle_is_inconclusive() -> None:
     assert verdicts(trial(9, stable=False), max_latency_ms=5) == ["inconclusive"]
     assert verdicts(trial(9, stable=False), min_speedup=2) == ["inconclusive"]
     assert verdicts(trial(9, stable=False), max_size_mb=1) == ["pass"]
+
+
+def test_windows_that_are_all_on_one_side_of_a_limit_decide_though_they_did_not_settle() -> None:
+    spread = [3.0, 9.0, 5.0, 7.0, 4.0]
+    assert verdicts(trial(5, stable=False, windows=spread), min_speedup=2) == ["pass"]
+    assert verdicts(trial(5, stable=False, windows=spread), min_speedup=10) == ["fail"]
+    assert verdicts(trial(5, stable=False, windows=spread), min_speedup=4) == ["inconclusive"]
+    assert verdicts(trial(5, stable=False, windows=spread[:4]), min_speedup=2) == ["inconclusive"]
+    assert verdicts(trial(5, lossy=True, stable=False, windows=spread)) == ["pass"]
 
 
 def test_rows_of_the_typical_length_are_judged() -> None:
