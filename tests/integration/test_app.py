@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import pytest
 from tests.support import onnx_models
 from tests.support.triton_repository import write
 
+ROOT = Path(__file__).parents[2]
 PENSTOCK = str(Path(sys.executable).with_name("penstock"))
 PATIENCE_S = 60
 
@@ -301,3 +303,60 @@ def test_import_loads_no_runtime(module: str) -> None:
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def documented(language: str, marker: str) -> str:
+    """The code block of docs/lifecycle.md in ``language`` that has ``marker`` in it."""
+    page = (ROOT / "docs" / "lifecycle.md").read_text()
+    blocks = re.findall(rf"```{language}\n(.*?)```", page, re.S)
+    return next(block for block in blocks if marker in block)
+
+
+def test_documented_life_of_a_model(servers: list[Server], tmp_path: Path) -> None:
+    """The commands of docs/lifecycle.md, in their order."""
+    for path in ("models/fraud/3/model.onnx", "build/4/model.onnx", "new.onnx"):
+        onnx_models.scaled(tmp_path / path, 2.0)
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [1.0]}
+    (tmp_path / "request.json").write_text(json.dumps({"inputs": [tensor]}))
+    flags = ("--model-control-mode=explicit", "--load-model=fraud")
+    servers.append(server := Server(tmp_path / "models", *flags))
+    address = server.http()
+
+    def run(*command: str) -> str:
+        environment = os.environ | {"SERVER_PID": str(server.process.pid)}
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    def shell(marker: str) -> str:
+        return run("sh", "-ec", documented("sh", marker).replace("localhost:8000", address))
+
+    def answers(version: str = "") -> str:
+        path = f"models/fraud/versions/{version}" if version else "models/fraud"
+        body = (tmp_path / "request.json").read_bytes()
+        with urllib.request.urlopen(f"{address}/v2/{path}/infer", body, PATIENCE_S) as reply:
+            return str(json.load(reply)["model_version"])
+
+    shell("mv models/fraud/.4")
+    python = documented("python", "load_model").replace("localhost:8000", address[len("http://") :])
+    assert "'version': '5', 'state': 'UNAVAILABLE'" in run(sys.executable, "-c", python)
+
+    (tmp_path / "models/fraud/model.yaml").write_text(documented("yaml", "labels:"))
+    with urllib.request.urlopen(f"{address}/v2/repository/models/fraud/load", b"", PATIENCE_S):
+        assert answers() == "3"
+    assert json.loads(shell("versions/canary/infer"))["model_version"] == "4"
+    settings = tmp_path / "models/fraud/model.yaml"
+    settings.write_text(settings.read_text().replace("stable: 3", "stable: 4"))
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: answers() == "4")
+    shell("kill -HUP")
+    until(lambda: answers() == "3")
+    server.process.send_signal(signal.SIGTERM)
+    assert server.exit_code() == 0
+
+
+def until(condition: Callable[[], bool]) -> None:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.01)
