@@ -38,6 +38,7 @@ NAME = "batch_transport"
 EXPECTED_NS = NS_PER_MS
 """What the executor is told that a batch takes; it only guards against one that hangs."""
 START_S = 60.0
+REPLICA = "engine"
 METRICS = {
     "batch_mb": "Bytes of a batch's inputs, in millions.",
     "round_trip_ms.p50": "From handing a batch over to having its outputs.",
@@ -99,9 +100,11 @@ async def _trips(
     target = np.empty_like(pictures)
     seen = []
     try:
-        executor.update({"engine": endpoint})
-        async with asyncio.timeout(START_S):
-            await executor.described()
+        executor.update({REPLICA: endpoint})
+        try:
+            await asyncio.wait_for(executor.described(), START_S)
+        except TimeoutError:
+            raise StartError(f"the engine is not reached: {executor.replicas()}") from None
         for number in range(params.warmup + params.batches):
             # Another one each time, so that an answer to an earlier one is noticed.
             pictures[:, 0] = number % 5
@@ -131,7 +134,16 @@ def _engine(model: Path, folder: Path) -> Iterator[Endpoint]:
     """
     socket = folder / "engine" / "e.sock"
     command = [sys.executable, "-m", "serve.executors.remote.process", "--until-stdin-ends"]
-    command += ["--model", str(model), "--socket", str(socket), "--log-level", "error"]
+    command += [
+        "--replica",
+        REPLICA,
+        "--model",
+        str(model),
+        "--socket",
+        str(socket),
+        "--log-level",
+        "error",
+    ]
     with (
         (folder / "engine.log").open("w+") as log,
         subprocess.Popen(

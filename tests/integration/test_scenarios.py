@@ -22,6 +22,9 @@ OWN_MODELS = {
     "metrics_cost": BRIEF,
     "cache_hit": {**BRIEF, "levels": (4,)},
     "overload": {"burst_s": 0.5, "capacity_s": 0.5, "factors": (1.5,)},
+    "step_burst": {"use": "elastic", "rate": 100, "normal_s": 0.5, "burst_s": 0.5, "warmup_s": 0},
+    "rolling_update": {"rate": 200, "before_s": 0.5, "during_s": 4, "updates": 1},
+    "batch_transport": {"rows": 2, "batches": 20, "warmup": 2},
 }
 SHORT = {"duration_s": 0.5, "warmup_s": 0.2}
 
@@ -33,6 +36,12 @@ def context(tmp_path):
     return Context(tmp_path, Launch(MODELS, penstock=penstock_command()))
 
 
+@pytest.fixture
+def own_models_only(tmp_path):
+    """For scenarios that bring all of their models."""
+    return Context(tmp_path, Launch(tmp_path, penstock=penstock_command()))
+
+
 def undocumented(name, metrics):
     """Metrics that no documented name, with any parameter's value in place, stands for."""
     documented = "|".join(
@@ -42,13 +51,31 @@ def undocumented(name, metrics):
 
 
 @pytest.mark.parametrize("name", OWN_MODELS)
-def test_scenario_of_the_server_itself_yields_what_it_documents(context, name):
-    measured = catalogue.run(name, context, OWN_MODELS[name])
+def test_scenario_of_the_server_itself_yields_what_it_documents(own_models_only, name):
+    measured = catalogue.run(name, own_models_only, OWN_MODELS[name])
 
     assert not measured.unsupported
     assert measured.metrics
     assert not undocumented(name, measured.metrics)
     assert measured.metrics.get("error_rate", 0.0) == 0.0
+
+
+def test_rolling_update_of_a_server_without_replicas_is_seen_through(own_models_only):
+    params = {"rate": 200, "before_s": 0.5, "during_s": 6, "updates": 2}
+
+    metrics = catalogue.run("rolling_update", own_models_only, params).metrics
+
+    assert (metrics["wrong"], metrics["lost"], metrics["old_answers"]) == (0, 0, 0)
+    assert metrics["updates"] == 2
+
+
+@pytest.mark.parametrize("name", ["replica_kill", "remote_cost"])
+def test_server_without_replicas_is_told_from_one_that_has_some(own_models_only, name):
+    params = {"flags": ["--strict"]} if name == "remote_cost" else {}
+
+    measured = catalogue.run(name, own_models_only, params)
+
+    assert "runs models in its own process" in measured.unsupported
 
 
 @pytest.mark.parametrize("model", ["fraud", "digits"])
