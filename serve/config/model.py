@@ -9,7 +9,7 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from serve.config.base import Settings, path_inside
 
@@ -52,8 +52,8 @@ def _number(value: float) -> float:
     return value
 
 
-def _label(name: str) -> str:
-    if LABEL.fullmatch(name) is None:
+def _label(name: Any) -> Any:
+    if not isinstance(name, str) or LABEL.fullmatch(name) is None:
         raise ValueError(
             f"{name!r:.80} is no label: a letter first, so that it is no number, then at most 63"
             " letters, digits, dots, dashes and underscores"
@@ -62,7 +62,7 @@ def _label(name: str) -> str:
 
 
 LABEL = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
-Label = Annotated[str, AfterValidator(_label)]
+Label = Annotated[str, BeforeValidator(_label)]
 GraphOptimization = Literal["off", "basic", "extended", "all"]
 Scalar = bool | int | float | str
 PositiveMs = Annotated[float, Field(gt=0, le=1e17)]

@@ -67,8 +67,8 @@ def test_label_begins_with_a_letter(label: str) -> None:
     assert ModelConfig(labels={label: 3}).labels == {label: 3}
 
 
-@pytest.mark.parametrize("label", ["", "4", "4th", "-a", "a b", "a/b", "é", "a" * 65, "a\n"])
-def test_what_could_be_taken_for_a_version_is_no_label(label: str) -> None:
+@pytest.mark.parametrize("label", ["", "4", 4, "4th", "-a", "a b", "a/b", "é", "a" * 65, "a\n"])
+def test_what_could_be_taken_for_a_version_is_no_label(label: Any) -> None:
     with pytest.raises(ValidationError, match="is no label"):
         ModelConfig(labels={label: 3})
 
