@@ -178,7 +178,7 @@ ELASTIC = BenchmarkModel(
     "elastic",
     partial(build_steady, row_ms=0.5),
     f"{STEADY.settings}"
-    "autoscaling: {min_replicas: 1, max_replicas: 2, target_utilisation: 0.5,\n"
+    "autoscaling: {min_replicas: 1, max_replicas: 2, target_utilisation: 0.4,\n"
     "  upscale_delay_s: 2, downscale_delay_s: 4, look_back_s: 2}\n",
 )
 """2,000 rows a second on one core, and another replica where a server can have more of them."""
