@@ -32,6 +32,8 @@ MAX_INPUTS = 4096
 """More inputs than any model has; tiny inputs by the million would cost seconds to decode."""
 
 _SMALL_BODY_BYTES = 65536
+_NOT_UTF8 = "Invalid UTF-8"
+"""Begins what msgspec 0.23 says in a DecodeError; those before it raise UnicodeDecodeError."""
 _DATATYPE_KEY = re.compile(rb'"datatype"\s*:')
 
 
@@ -152,6 +154,8 @@ def _explain_type(message: str) -> str:
 
 
 def _explain_syntax(message: str, body: bytes | bytearray | memoryview) -> str:
+    if message.startswith(_NOT_UTF8):
+        return "the JSON is not valid UTF-8"
     place = re.search(r"\(byte (\d+)\)", message)
     if place is not None:
         start = int(place[1])
