@@ -16,12 +16,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from serve.executors.remote.local_socket import remove_stale
 from tests.support.network import inside
 
 STOP_S = 30
@@ -80,6 +81,7 @@ class RayNodes:
                     process.kill()
             psutil.wait_procs(left, STOP_S)
             shutil.rmtree(self._folder)
+            _remove_dead_sockets()
 
     def processes(self) -> list[psutil.Process]:
         """All processes of all nodes."""
@@ -109,6 +111,15 @@ def ray_nodes(**head: Any) -> Iterator[RayNodes]:
         yield nodes
     finally:
         nodes.stop()
+
+
+def _remove_dead_sockets() -> None:
+    """What replicas leave that were killed with their node."""
+    for folder in Path("/tmp").glob(f"penstock-{os.geteuid()}-*/*"):
+        if folder.is_dir() and remove_stale(folder):
+            with suppress(OSError):  # of others, who live
+                folder.rmdir()
+                folder.parent.rmdir()
 
 
 def _main(head: dict[str, Any]) -> None:
