@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.machine import busy_s, own_s
 from benchmarks.measurement import NoiseSample
-from benchmarks.proctree import ProcessTree
+from benchmarks.proctree import ProcessTree, process_cpu_s, process_waits_ns
 from benchmarks.ticker import Ticker
 
 __all__ = ["Limits", "NoiseMonitor", "Reading", "is_quiet"]
@@ -66,7 +66,7 @@ class NoiseMonitor:
 
     def __init__(self, interval_s: float = INTERVAL_S) -> None:
         self._interval_s = interval_s
-        self._trees: set[ProcessTree] = {ProcessTree(os.getpid())}
+        self._trees = [ProcessTree(os.getpid())]
         self._samples: list[NoiseSample] = []
         self._ticker = Ticker(interval_s / READINGS_A_SAMPLE, self._watch)
         # Readings are made by the thread and by whoever wants one of his own.
@@ -79,7 +79,8 @@ class NoiseMonitor:
         """A server that is ours although it was not started here."""
         if tree is not None:
             with self._lock:
-                self._trees.add(tree)
+                if all(tree.pid != other.pid for other in self._trees):
+                    self._trees.append(tree)
 
     @property
     def samples(self) -> tuple[NoiseSample, ...]:
@@ -99,9 +100,9 @@ class NoiseMonitor:
         with self._lock:
             pressure_s = _pressure_s()
             used_s = own_s() - time.process_time()  # this process is in its own tree as well
-            for tree in self._trees:
-                used_s += tree.cpu_s()
-                self._count_waits(tree)
+            for pid in self._pids():
+                used_s += process_cpu_s(pid)
+                self._count_waits(pid)
             return Reading(time.perf_counter(), busy_s(), used_s, pressure_s, self._waited_ns / 1e9)
 
     def _watch(self) -> None:
@@ -110,9 +111,17 @@ class NoiseMonitor:
             self._samples.append(self._last.until(reading, self.start_s))
             self._last = reading
 
-    def _count_waits(self, tree: ProcessTree) -> None:
+    def _pids(self) -> set[int]:
+        """All processes that are watched, each once: servers started here are in our own tree."""
+        found: set[int] = set()
+        for tree in self._trees:
+            if tree.pid not in found:
+                found.update(tree.pids())
+        return found
+
+    def _count_waits(self, pid: int) -> None:
         """Add up what threads have waited, because one that ends takes its own count along."""
-        for thread, wait_ns in tree.waits_ns().items():
+        for thread, wait_ns in process_waits_ns(pid).items():
             self._waited_ns += max(0, wait_ns - self._waits_ns.get(thread, 0))
             self._waits_ns[thread] = wait_ns
 

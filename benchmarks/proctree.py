@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["ProcessTree", "process_cpu_s"]
+__all__ = ["ProcessTree", "process_cpu_s", "process_waits_ns"]
 
 
 class ProcessTree:
@@ -40,7 +40,7 @@ class ProcessTree:
         """Time that live threads were ready to run and had no core, by process and thread."""
         waits: dict[tuple[int, int], int] = {}
         for pid in self.pids():
-            waits |= _waits_ns(pid)
+            waits |= process_waits_ns(pid)
         return waits
 
     def rss_bytes(self) -> int:
@@ -81,8 +81,8 @@ def _children(pid: int) -> list[int]:
     return [int(child) for text in _of_tasks(pid, "children").values() for child in text.split()]
 
 
-def _waits_ns(pid: int) -> dict[tuple[int, int], int]:
-    """The second figure of ``schedstat``."""
+def process_waits_ns(pid: int) -> dict[tuple[int, int], int]:
+    """Time that live threads of a process waited for a core: the second figure of ``schedstat``."""
     texts = _of_tasks(pid, "schedstat")
     return {(pid, task): int(text.split()[1]) for task, text in texts.items()}
 

@@ -1,12 +1,14 @@
 """Disturbance is what others did, not what we did ourselves."""
 
 import math
+import subprocess
 
 import pytest
 
 from benchmarks import noise
 from benchmarks.measurement import NoiseSample
 from benchmarks.noise import Limits, NoiseMonitor, Reading, is_quiet
+from benchmarks.proctree import ProcessTree
 
 LIMITS = Limits(foreign_share=0.1, psi_some=0.1)
 
@@ -56,3 +58,18 @@ def test_monitor_samples_until_it_is_left():
     assert all(0 <= one.foreign_share <= 1 for one in taken)
     assert [one.at_s for one in taken] == sorted(one.at_s for one in taken)
     assert monitor.samples == taken
+
+
+def test_monitor_counts_a_server_that_was_started_here_once(monkeypatch):
+    monkeypatch.setattr(noise, "process_cpu_s", lambda pid: 7.0 if pid == server.pid else 0.0)
+    with subprocess.Popen(["sleep", "60"]) as server:
+        try:
+            monitor = NoiseMonitor()
+            monitor.watch(ProcessTree(server.pid))
+            monitor.watch(ProcessTree(server.pid))
+            waited_for_s = noise.own_s() - noise.time.process_time()
+            used_s = monitor.read().own_s - waited_for_s
+        finally:
+            server.kill()
+
+    assert used_s == pytest.approx(7.0, abs=0.5)
