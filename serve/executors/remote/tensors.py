@@ -23,7 +23,7 @@ __all__ = ["Buffer", "Layout", "Packed", "pack_tensors", "parse_layout", "unpack
 Buffer = bytes | memoryview | Array
 
 MAX_RANK = 32
-_MOST_ELEMENTS = 2**60
+_MOST_BYTES = 2**63 - 1
 _HEAD = struct.Struct("<BBHIQ")
 _NAMES = tuple(DATATYPES)
 _CODES = {name: code for code, name in enumerate(_NAMES)}
@@ -148,7 +148,7 @@ def parse_layout(meta: bytes, count: int) -> Layout:
 
 def _check(code: int, dtype: np.dtype[Any], shape: tuple[int, ...], nbytes: int) -> None:
     # A zero must not hide the overflow of the others: numpy refuses such a shape too.
-    if prod(dim for dim in shape if dim) > _MOST_ELEMENTS:
+    if prod(dim for dim in shape if dim) * dtype.itemsize > _MOST_BYTES:
         raise FrameError("a tensor has more elements than memory can")
     elements = prod(shape)
     if code == _BYTES:

@@ -88,6 +88,7 @@ def descriptor(code: int, shape: tuple[int, ...], nbytes: int) -> bytes:
 
 
 FP32 = list(DATATYPES).index("FP32")
+FP64 = list(DATATYPES).index("FP64")
 BYTES = list(DATATYPES).index("BYTES")
 
 
@@ -99,6 +100,7 @@ BYTES = list(DATATYPES).index("BYTES")
         (descriptor(FP32, (2,), 4), 1, "2 × 4 bytes has 4"),
         (descriptor(FP32, (2**40, 2**40, 0), 0), 1, "more elements"),
         (descriptor(FP32, (2**63,), 2**63), 1, "more elements"),
+        (descriptor(FP64, (2**60, 0), 0), 1, "more elements"),
         (descriptor(BYTES, (2**30,), 8), 1, "1073741824 BYTES elements in 8 bytes"),
         (descriptor(FP32, (1,), 4), 2, "end too early"),
         (descriptor(FP32, (1,), 4) * 2, 1, "after the descriptors"),
@@ -114,6 +116,17 @@ def test_bytes_elements_are_refused_when_they_overrun() -> None:
     layout = parse_layout(descriptor(BYTES, (1,), 8), 1)
     with pytest.raises(FrameError, match="overruns"):
         unpack_tensors(layout, b"\x09\x00\x00\x00abcd" + bytes(8))
+
+
+@pytest.mark.parametrize("datatype", DATATYPES)
+@pytest.mark.parametrize("exponent", range(56, 64))
+def test_any_shape_without_elements_is_an_array_or_refused(datatype: str, exponent: int) -> None:
+    meta = descriptor(list(DATATYPES).index(datatype), (2**exponent, 0), 0)
+    try:
+        layout = parse_layout(meta, 1)
+    except FrameError:
+        return
+    assert unpack_tensors(layout, b"")[0].shape == (2**exponent, 0)
 
 
 @given(st.binary(max_size=96), st.integers(0, 4), st.binary(max_size=64))
