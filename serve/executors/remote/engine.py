@@ -199,7 +199,7 @@ class Engine:
             if accepting is not None:
                 accepting.cancel()
                 await asyncio.wait((accepting,))
-            for connection in list(served.connections):
+            for connection in (*served.connections, *served.strangers):
                 connection.end("the replica ends")
             await asyncio.sleep(0)
             executor.close()
@@ -270,7 +270,7 @@ class Engine:
                 empty.set()
 
         served.gone = look
-        for connection in list(served.connections):
+        for connection in (*served.connections, *served.strangers):
             connection.drain()
         look()
         try:

@@ -54,6 +54,9 @@ class Served:
     max_connections: int
     draining: bool = False
     connections: set[EngineConnection] = field(default_factory=set)
+    strangers: dict[EngineConnection, None] = field(default_factory=dict)
+    """Over TCP, and not let in yet: those who keep quiet must not keep gateways out. Oldest
+    first."""
     gone: Callable[[], None] = lambda: None
     """Called when a connection is over."""
 
@@ -89,10 +92,16 @@ class EngineConnection(FrameConnection):
 
     def opened(self) -> None:
         served = self._served
-        if len(served.connections) >= served.max_connections:
-            self.end(f"this engine has {served.max_connections} connections, and takes no more")
-            return
-        served.connections.add(self)
+        if self._local:
+            if not self._has_room():
+                return
+            served.connections.add(self)
+        else:
+            if len(served.strangers) >= served.max_connections:
+                oldest = next(iter(served.strangers))
+                del served.strangers[oldest]
+                oldest.abort("too many have connected since, and it has not said who it is")
+            served.strangers[self] = None
         timeout_s = served.handshake_timeout_s
         self._timer = asyncio.get_running_loop().call_later(
             timeout_s, self.abort, f"no greeting within {timeout_s:g} s"
@@ -111,6 +120,7 @@ class EngineConnection(FrameConnection):
         self._arena = self._window = None
         log.info("gateway %s: %s", self._gateway, reason)
         served.connections.discard(self)
+        served.strangers.pop(self, None)
         served.gone()
 
     def received(self, header: Header, body: bytes | memoryview) -> None:
@@ -164,6 +174,13 @@ class EngineConnection(FrameConnection):
 
     # the handshake
 
+    def _has_room(self) -> bool:
+        most = self._served.max_connections
+        if len(self._served.connections) < most:
+            return True
+        self.end(f"this engine has {most} connections, and takes no more")
+        return False
+
     @property
     def _needs_proof(self) -> bool:
         return not self._local and self._served.secret is not None
@@ -192,6 +209,11 @@ class EngineConnection(FrameConnection):
         if stalled_ns := served.runner.stalled_ns():
             self.end(f"the replica has been running one batch for {stalled_ns / NS_PER_S:.0f} s")
             return
+        if not self._local:
+            if not self._has_room():
+                return
+            served.strangers.pop(self, None)
+            served.connections.add(self)
         if self._timer is not None:
             self._timer.cancel()
         self._let_in = True

@@ -19,6 +19,7 @@ class EngineOptions:
     ``socket``: path of a Unix socket. ``host`` and ``port`` (0: any free one) of TCP, which needs
     a ``secret`` of at least 16 bytes; ``tls`` is a server context. ``queue``: batches that each
     gateway may have here beyond those that run; ``max_queued``: beyond it batches are declined.
+    ``max_connections``: of gateways; as many strangers may be at the door, the latest ones.
     A batch hangs if it runs for twenty times what it should take, and for ``stall_s`` at least.
     Payloads of ``shared_from_bytes`` and more go through ``shared_bytes`` of memory that this
     process shares with each gateway on its node; 0: none.

@@ -416,6 +416,37 @@ async def test_connections_beyond_the_limit_are_refused(tmp_path: Path) -> None:
             assert (await first.run(a_batch())).outputs is not None
 
 
+async def test_strangers_keep_no_gateway_out(tmp_path: Path) -> None:
+    secret = b"sixteen bytes or more"
+    with an_engine(
+        tmp_path,
+        Model(),
+        host="127.0.0.1",
+        socket=tmp_path / "sockets/r.sock",
+        secret=secret,
+        max_connections=2,
+        handshake_timeout_s=60,
+    ) as engine:
+        strangers = [await asyncio.open_connection("127.0.0.1", engine.port) for _ in range(5)]
+        # The oldest have had to go.
+        for reader, _ in strangers[:3]:
+            await asyncio.wait_for(reader.read(), PATIENCE_S)
+        async with a_gateway(secret=secret) as gateway:
+            gateway.executor.update({"r": Endpoint(path=str(engine._options.socket))})
+            await gateway.executor.described()
+            async with a_gateway(secret=secret) as other:
+                other.executor.update({"r": Endpoint(host="127.0.0.1", port=engine.port)})
+                await other.executor.described()
+                assert (await other.run(a_batch())).outputs is not None
+            assert engine.statistics().connections <= 2
+        for _, writer in strangers:
+            writer.close()
+        # Nor do they hold up its end.
+        last = await asyncio.open_connection("127.0.0.1", engine.port)
+        assert await asyncio.to_thread(engine.drain, PATIENCE_S)
+        last[1].close()
+
+
 async def test_batch_beyond_the_limit_is_not_sent(tmp_path: Path) -> None:
     with an_engine(tmp_path, Model()) as engine:
         async with a_gateway(engine, limits=Limits(max_payload=1024)) as gateway:
