@@ -92,15 +92,19 @@ class _ServeCommand(typer.core.TyperCommand):
     """``--ray`` with or without an address, which the parser cannot do by itself."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """``--ray`` before another flag, or at the end, is a cluster of one's own."""
+        """``--ray`` before another flag, a folder, or the end is a cluster of one's own."""
         following = [*args[1:], "-"]
         return super().parse_args(
             ctx,
             [
-                f"{arg}=local" if arg == "--ray" and after.startswith("-") else arg
+                f"{arg}=local" if arg == "--ray" and not _is_address(after) else arg
                 for arg, after in zip(args, following, strict=True)
             ],
         )
+
+
+def _is_address(text: str) -> bool:
+    return text in ("auto", "local") or not (text.startswith("-") or Path(text).is_dir())
 
 
 @app.command(
@@ -220,6 +224,11 @@ def serve(
         cache_redis_timeout_s=cache_redis_timeout,
     )
     if ray is None:
+        if gateways:
+            raise ValueError(
+                f"--gateways {gateways} goes with --ray, and only with it: without it one process"
+                " answers clients and runs the models"
+            )
         _run_server(repo, settings)
     elif model_control_mode != "none":
         raise ValueError(

@@ -157,3 +157,40 @@ def test_what_a_user_can_mend_is_one_line(
     monkeypatch.setattr(serve.cli, "app", fail)
     assert serve.cli.run() == 2
     assert capsys.readouterr().err.startswith("penstock: ")
+
+
+@pytest.mark.parametrize(
+    ("flags", "address"),
+    [
+        (["models", "--ray"], "local"),
+        (["--ray", "models"], "local"),
+        (["--ray", "local", "models"], "local"),
+        (["models", "--ray", "auto"], "auto"),
+        (["models", "--ray", "--strict"], "local"),
+        (["--ray", "10.0.0.1:6379", "models"], "10.0.0.1:6379"),
+    ],
+)
+def test_ray_takes_an_address_or_none(
+    invoke: Invoke,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    flags: list[str],
+    address: str,
+) -> None:
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    runs: list[tuple[Path, str]] = []
+
+    def run(repo: Path, _: ServerSettings, address: str, __: int) -> int:
+        runs.append((repo, address))
+        return 0
+
+    monkeypatch.setattr(serve.cli, "_run_on_ray", run)
+    assert invoke("serve", *flags).exit_code == 0
+    assert runs == [(Path("models"), address)]
+
+
+def test_gateways_are_refused_without_ray(invoke: Invoke, served: list[ServerSettings]) -> None:
+    result = invoke("serve", "models", "--gateways=2")
+    assert served == []
+    assert "--gateways 2 goes with --ray" in str(result.exception)
