@@ -9,15 +9,13 @@ import logging
 import os
 import secrets
 import shutil
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from serve.clock import NS_PER_S, monotonic_ns
+from serve.executors.ray.own_folder import own_folder
 
 __all__ = ["LOCAL", "Cluster", "connected", "joined"]
 
@@ -31,8 +29,6 @@ SECRET_BYTES = 32
 RUN_BYTES = 6
 KEPT = b"penstock"
 """Where a cluster keeps what the first of our servers on it has made up."""
-REMOVE_S = 5.0
-REMOVE_AGAIN_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +43,11 @@ class Cluster:
     def default_cpus(self) -> float:
         """What a replica reserves that does not say: on one machine all share what there is."""
         return 0.0 if self.own else 1.0
+
+    def abandon(self) -> None:
+        """Leave no file behind a process that is about to end without waiting for its own."""
+        if self.own:
+            shutil.rmtree(self.folder.parent, ignore_errors=True)
 
     def nodes(self) -> Sequence[dict[str, float]]:
         """All that each node has, in use or not."""
@@ -107,32 +108,20 @@ def _own_cluster() -> Iterator[Cluster]:
     environment.setdefault("RAY_DEDUP_LOGS", "0")  # lines of the access log may be alike
     environment.setdefault("RAY_COLOR_PREFIX", "0")
     environment.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    folder = Path(tempfile.mkdtemp(prefix="penstock-ray-", dir="/tmp"))
     ray = _ray()
-    try:
-        ray.init(
-            address="local",
-            namespace="penstock",
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            logging_level=logging.WARNING,
-            _temp_dir=str(folder / "ray"),
-        )
+    with own_folder() as folder:
         try:
+            ray.init(
+                address="local",
+                namespace="penstock",
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                logging_level=logging.WARNING,
+                _temp_dir=str(folder / "ray"),
+            )
             yield Cluster(True, folder / "sockets", b"")
         finally:
             ray.shutdown()
-    finally:
-        _remove(folder)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder that processes may still write their last to."""
-    give_up_ns = monotonic_ns() + int(REMOVE_S * NS_PER_S)
-    while folder.exists() and monotonic_ns() < give_up_ns:
-        shutil.rmtree(folder, ignore_errors=True)
-        if folder.exists():
-            time.sleep(REMOVE_AGAIN_S)
 
 
 def _ray() -> Any:

@@ -23,7 +23,8 @@ from serve.executors.ray.failure import ReplicaNotStartedError
 from serve.executors.ray.fleet import Fleet
 from serve.executors.ray.gateway_replica import MakeServer
 from serve.executors.ray.gateway_tier import GRACE_S
-from serve.executors.ray.keeping import Keeping, Orders
+from serve.executors.ray.keeping import Keeping
+from serve.executors.ray.orders import Orders
 from serve.monitoring.logs import set_up_logs
 from serve.repository.scan import scan
 

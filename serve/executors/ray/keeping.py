@@ -13,10 +13,11 @@ from serve.clock import NS_PER_MS, Clock
 from serve.config import ServerSettings
 from serve.errors import PenstockError
 from serve.executors.ray.fleet import Fleet
+from serve.executors.ray.orders import Orders
 from serve.repository.entry import Repository
 from serve.repository.scan import scan
 
-__all__ = ["Keeping", "Orders"]
+__all__ = ["Keeping"]
 
 log = logging.getLogger("penstock.ray")
 
@@ -26,30 +27,6 @@ AGAIN_S = 1.0
 """Pause after Serve did not answer."""
 NO_ANSWER = (RayError, RayServeException, ConnectionError, TimeoutError)
 """What Serve's controller gives while it is being restarted, among others."""
-
-
-class Orders:
-    """What whoever looks after a fleet is told: to stop, or to read the repository again."""
-
-    def __init__(self) -> None:
-        self.stop = threading.Event()
-        self.again = threading.Event()
-        self._news = threading.Event()
-
-    def order_stop(self) -> None:
-        """End."""
-        self.stop.set()
-        self._news.set()
-
-    def order_again(self) -> None:
-        """Read the repository again."""
-        self.again.set()
-        self._news.set()
-
-    def wait(self, timeout_s: float) -> None:
-        """Until there is something new, or for ``timeout_s``."""
-        self._news.wait(timeout_s)
-        self._news.clear()
 
 
 class Keeping:

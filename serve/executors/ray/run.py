@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import logging
-import os
-import signal
 import socket
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from serve.clock import monotonic_ns
 from serve.config import ServerSettings
 from serve.executors.ray.cluster import LOCAL, connected
 from serve.executors.ray.gateway_replica import MakeServer
+from serve.executors.ray.orders import Orders, follow_signals
 from serve.repository.scan import scan
-
-if TYPE_CHECKING:
-    from serve.executors.ray.keeping import Orders
 
 __all__ = ["serve_on_ray"]
 
 log = logging.getLogger("penstock.ray")
 
-FORCED_EXIT = 130
+LAST_PORT = 65535
+TRIES = 20
+"""Ports are looked for where any will do, until the next ones are free too."""
 
 
 def serve_on_ray(
@@ -38,17 +36,22 @@ def serve_on_ray(
     """
     started_ns = monotonic_ns()
     found = scan(repository.resolve())
-    settings = _with_ports(settings, check=address == LOCAL)
+    settings = _with_ports(settings, gateways, check=address == LOCAL)
+    orders = Orders()
+    if address == LOCAL:
+        # What Ray is about to start would go on if it were interrupted.
+        follow_signals(orders, before_exit=lambda: None)
     with connected(address) as cluster:
         # These import ray, which has its settings only now.
         from ray import serve
         from ray.serve.config import ProxyLocation
 
         from serve.executors.ray.fleet import Fleet
-        from serve.executors.ray.keeping import Keeping, Orders
+        from serve.executors.ray.keeping import Keeping
 
-        orders = Orders()
-        _install(orders)  # Ray has put its own there
+        follow_signals(orders, cluster.abandon)  # Ray has put its own there
+        if orders.stop.is_set():
+            return 0
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         serve.start(
             proxy_location=ProxyLocation.Disabled,
@@ -65,26 +68,12 @@ def serve_on_ray(
             fleet.stop()
 
 
-def _install(orders: Orders) -> None:
-    """From now on signals are orders; a second one to stop ends the process at once."""
-
-    def on_stop(*_: object) -> None:
-        if orders.stop.is_set():
-            log.warning("second signal: ending at once")
-            logging.shutdown()
-            os._exit(FORCED_EXIT)
-        orders.order_stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_stop)
-    signal.signal(signal.SIGHUP, lambda *_: orders.order_again())
-
-
-def _with_ports(settings: ServerSettings, *, check: bool) -> ServerSettings:
+def _with_ports(settings: ServerSettings, gateways: int, *, check: bool) -> ServerSettings:
     """Settings with a free port for each 0: gateways that take over must have the same.
 
     With ``check`` they are here, and the other ports must be free as well: gateways share
-    theirs, and would not notice. On other machines it is theirs to find out.
+    theirs, and would not notice. On other machines it is theirs to find out. Each gateway has an
+    admin port of its own, so those that follow the first are looked at too.
 
     Raises:
         OSError: a port is taken.
@@ -94,15 +83,40 @@ def _with_ports(settings: ServerSettings, *, check: bool) -> ServerSettings:
         for name in ("http", "grpc", "admin"):
             listener = getattr(settings, name)
             if listener is not None and (check or not listener.port):
-                port = held.enter_context(_bound(listener.host, listener.port, name))
-                update[name] = listener.model_copy(update={"port": port.getsockname()[1]})
+                count = max(1, gateways) if name == "admin" else 1
+                port = _free(held, listener.host, listener.port, name, count)
+                update[name] = listener.model_copy(update={"port": port})
     return settings.model_copy(update=update)
+
+
+def _free(held: ExitStack, host: str, port: int, name: str, count: int) -> int:
+    """A port (0: any) that is free, as are the next ones, ``count`` in all; ``held`` keeps them.
+
+    Raises:
+        OSError: one is taken.
+    """
+    tries = 1 if port else TRIES
+    while True:
+        tries -= 1
+        with ExitStack() as bound:
+            first = bound.enter_context(_bound(host, port, name)).getsockname()[1]
+            try:
+                for number in range(first + 1, first + count):
+                    bound.enter_context(_bound(host, number, name))
+            except OSError:
+                if not tries:
+                    raise
+            else:
+                held.push(bound.pop_all())
+                return int(first)
 
 
 def _bound(host: str, port: int, name: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family)
     try:
+        if port > LAST_PORT:
+            raise OSError(errno.EADDRNOTAVAIL, f"there is no port beyond {LAST_PORT}")
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
         bound.listen()

@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip("ray", reason="needs Ray: the extra `ray`")
 
 from serve.config import ServerSettings
-from serve.executors.ray.keeping import Keeping, Orders
+from serve.executors.ray.keeping import Keeping
+from serve.executors.ray.orders import Orders
 from serve.repository.entry import Repository
 from serve.repository.scan import scan
 from tests.support import onnx_models

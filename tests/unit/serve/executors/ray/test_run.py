@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 
 import pytest
 
@@ -24,24 +25,51 @@ def ports(given: ServerSettings) -> list[int]:
 
 @pytest.mark.parametrize("check", [True, False])
 def test_ports_left_open_are_chosen(check: bool) -> None:
-    chosen = ports(_with_ports(settings(0, 0, 0), check=check))
+    chosen = ports(_with_ports(settings(0, 0, 0), 0, check=check))
     assert 0 not in chosen
     assert len(set(chosen)) == 3
 
 
 def test_listener_that_is_not_wanted_gets_no_port() -> None:
     given = settings(0, 0, 0).model_copy(update={"grpc": None})
-    assert _with_ports(given, check=True).grpc is None
+    assert _with_ports(given, 0, check=True).grpc is None
 
 
 def test_port_that_is_taken_is_named_with_the_flag_for_another() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
         with pytest.raises(OSError, match=rf"127\.0\.0\.1:{taken}: .*--grpc-port"):
-            _with_ports(settings(0, taken, 0), check=True)
+            _with_ports(settings(0, taken, 0), 0, check=True)
 
 
 def test_port_that_is_taken_here_may_be_free_on_the_nodes_of_a_cluster() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
-        assert ports(_with_ports(settings(0, taken, 0), check=False))[1] == taken
+        assert ports(_with_ports(settings(0, taken, 0), 0, check=False))[1] == taken
+
+
+def test_admin_port_of_every_gateway_must_be_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        with pytest.raises(OSError, match=rf"127\.0\.0\.1:{taken}: .*--admin-port"):
+            _with_ports(settings(0, 0, taken - 1), 2, check=True)
+
+
+def test_admin_port_of_a_gateway_is_not_the_port_of_clients() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        free = other.getsockname()[1]
+    with pytest.raises(OSError, match=f"{free}: .*--admin-port"):
+        _with_ports(settings(free, 0, free - 1), 2, check=True)
+
+
+def test_there_are_no_ports_beyond_the_last() -> None:
+    with pytest.raises(OSError, match=r"65536: .*65535.*--admin-port"):
+        _with_ports(settings(0, 0, 65535), 2, check=True)
+
+
+def test_admin_ports_left_open_are_free_one_after_another() -> None:
+    given = _with_ports(settings(0, 0, 0), 4, check=True)
+    assert given.admin is not None
+    with ExitStack() as held:
+        for rank in range(4):
+            held.enter_context(socket.create_server(("127.0.0.1", given.admin.port + rank)))
