@@ -105,6 +105,8 @@ def _own_cluster() -> Iterator[Cluster]:
     environment["RAY_AUTH_MODE"] = "token"
     environment["RAY_AUTH_TOKEN"] = secrets.token_hex(SECRET_BYTES)
     environment.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray's workers give way to every other process (15) unless told: ours answer callers.
+    environment.setdefault("RAY_worker_niceness", "0")
     environment.setdefault("RAY_DEDUP_LOGS", "0")  # lines of the access log may be alike
     environment.setdefault("RAY_COLOR_PREFIX", "0")
     environment.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
