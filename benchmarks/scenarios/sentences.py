@@ -3,7 +3,8 @@
 Three servers, turn by turn: the newest version of ``minilm`` in the repository under test; the
 same server with the original as it was exported, in FP32; and the original in PyTorch eager mode
 behind a plain web server (``benchmarks.eager``). In the rounds, the baseline is the FP32 export.
-It is made anew by ``penstock optimize`` with no steps, which takes a minute or two.
+It is made anew by ``penstock optimize`` with no steps, which takes a minute or two, and has no
+latency target: one that it cannot keep would have it refuse what it could answer.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ METRICS = {
     "at_{level}.fp32.latency_ms.p99": "FP32 export, median.",
     "at_{level}.eager.rate_per_s.ok": "PyTorch eager, median.",
     "at_{level}.eager.latency_ms.p99": "PyTorch eager, median.",
+    "best.vs_fp32": "Highest median of good answers a second of any level, optimised / FP32.",
+    "best.vs_eager": "The same, optimised / PyTorch eager in a plain web server.",
     "error_rate": "Part of all requests, of all three, that failed.",
 }
 MODEL = "minilm"
@@ -116,10 +119,23 @@ def run(context: Context, params: Params) -> Measurement:
             rounds += pairs(taken["optimised"], taken["fp32"], at)
             curve.append(curve_point(level, taken["optimised"]))
             every += [one for seens in taken.values() for one in seens]
+        metrics |= best_of(metrics, params.levels)
         metrics["error_rate"] = error_rate(every)
         return attempt.measurement(
             metrics, rounds=tuple(rounds), curve=tuple(curve), curve_axis="connections"
         )
+
+
+def best_of(metrics: dict[str, float], levels: tuple[int, ...]) -> dict[str, float]:
+    """What each contender answers at the level that suits it best, compared."""
+    best = {
+        name: max(metrics[f"at_{level}.{name}rate_per_s.ok"] for level in levels)
+        for name in ("", "fp32.", "eager.")
+    }
+    return {
+        "best.vs_fp32": best[""] / best["fp32."],
+        "best.vs_eager": best[""] / best["eager."],
+    }
 
 
 def _compare(taken: dict[str, list[Seen]], at: str) -> dict[str, float]:
@@ -172,7 +188,7 @@ def _link(source: str, target: str) -> None:
 
 
 def _original(context: Context, folder: Path) -> Path:
-    """A repository with the model as it was exported: no step, FP32.
+    """A repository with the model as it was exported: no step, FP32, no latency target.
 
     Raises:
         UnsupportedError: it cannot be made; carries the end of what was printed.
@@ -189,6 +205,7 @@ def _original(context: Context, folder: Path) -> Path:
     path = copy / "model.yaml"
     settings = yaml.safe_load(path.read_text())
     settings["optimize"]["steps"] = []
+    settings.get("slo", {}).pop("latency_ms", None)
     path.unlink()  # or the link's other end would be written to
     path.write_text(yaml.safe_dump(settings))
     command = [context.launch().penstock, "optimize", str(copy)]
