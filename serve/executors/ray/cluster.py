@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ LOCAL = "local"
 OBJECT_STORE_BYTES = 100 * 10**6
 """Ray's own store, through which only what Serve says to its replicas passes."""
 SECRET_BYTES = 32
+REACH_S = 5.0
+LAST_PORT = 65535
 RUN_BYTES = 6
 KEPT = b"penstock"
 """Where a cluster keeps what the first of our servers on it has made up."""
@@ -71,11 +74,30 @@ def connected(address: str) -> Iterator[Cluster]:
             yield cluster
         return
     ray = _ray()
+    _reach(address)
     ray.init(address=address, namespace="penstock", logging_level=logging.WARNING)
     try:
         yield joined()
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """See that somebody listens: Ray itself would try for minutes, and then not say where."""
+    host, colon, port = address.rpartition(":")
+    if address == "auto" or "://" in address:
+        return
+    if not (host and colon and port.isdecimal() and int(port) <= LAST_PORT):
+        raise ValueError(
+            f"--ray takes host:port, `auto` or `local`, like 10.0.0.1:6379; is {address}"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
+    except OSError as error:
+        raise ConnectionError(
+            f"no Ray cluster at {address} ({error.strerror or error}): start one with"
+            " `ray start --head`, or leave the address out for one of its own on this machine"
+        ) from None
 
 
 def joined() -> Cluster:
