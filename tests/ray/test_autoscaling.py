@@ -120,6 +120,9 @@ def test_replicas_follow_the_load_and_no_answer_is_lost(server: RayServer) -> No
     with Load(server.http, "slow", clients=8) as load:  # all of them wait for it
         load.more(100)
     assert load.wrong == []
+    # Serve asks for the load of replicas that end, and calls one to wake it: nobody's business.
+    assert "autoscaling stats failed" not in server.log()
+    assert "CALL wake" not in server.log()
 
 
 def test_first_request_does_not_wait_for_ever_for_a_replica_that_does_not_start(

@@ -16,7 +16,7 @@ from serve.executors.ray.engine_replica import EngineReplica, EngineSpec
 from serve.executors.ray.gateway_tier import GRACE_S
 from serve.executors.ray.placement import actor_options
 from serve.executors.ray.plan import settings_text
-from serve.executors.ray.router import ENGINE, router_config, with_version
+from serve.executors.ray.router import ENGINE, QUIET, router_config, with_version
 from serve.executors.ray.scaling import Rules, ScalingPolicy
 
 __all__ = ["application_name", "engines"]
@@ -66,7 +66,9 @@ def engines(application: str, spec: EngineSpec, default_cpus: float) -> RunTarge
     )(EngineReplica)
     # So that to deploy it a second time changes nothing.
     deployment = with_version(deployment, "1")
-    return RunTarget(deployment.bind(spec), name=application, route_prefix=None)
+    return RunTarget(
+        deployment.bind(spec), name=application, route_prefix=None, logging_config=QUIET
+    )
 
 
 def _autoscaling(config: ModelConfig) -> AutoscalingConfig | None:

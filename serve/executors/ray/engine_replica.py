@@ -72,6 +72,7 @@ class EngineReplica:
             raise ReplicaNotStartedError(str(error)) from None
         self._engine.start()
         self._admin: AdminPort | None = None
+        self._ends = False
         if (admin := spec.settings.admin) is not None:
             page = engine_page(self._engine)
             self._admin = AdminPort(admin.host, 0, page, self._engine.health)
@@ -100,7 +101,12 @@ class EngineReplica:
         """Called by a gateway that waits for a replica: that one was there to be called is all."""
 
     def record_autoscaling_stats(self) -> dict[str, float]:
-        """Since the last call, for ``scaling``: see its ``Load``, whose fields these are."""
+        """Since the last call, for ``scaling``: see its ``Load``, whose fields these are.
+
+        Serve goes on asking while the replica ends: it counts no more then.
+        """
+        if self._ends:
+            return {}
         statistics, now_ns = self._engine.statistics(), monotonic_ns()
         took_ns = max(1, now_ns - self._asked_ns) * statistics.slots
         used_ns = statistics.used_ns - self._used_ns
@@ -116,10 +122,10 @@ class EngineReplica:
 
     async def __del__(self) -> None:
         """Answer what was taken, wait for the gateways to hang up, and leave no file."""
-        engine = getattr(self, "_engine", None)
-        if engine is None:
+        if getattr(self, "_ends", True):  # or it has never begun
             return
-        del self._engine
+        self._ends = True
+        engine = self._engine
         if not await asyncio.to_thread(engine.drain, self._drain_timeout_s):
             log.warning("gateways had not hung up after %g s", self._drain_timeout_s)
         if self._admin is not None:

@@ -18,7 +18,7 @@ from ray.serve.api import RunTarget
 
 from serve.executors.ray.gateway_replica import GatewayReplica, GatewaySpec
 from serve.executors.ray.plan import Plan, as_json
-from serve.executors.ray.router import with_version
+from serve.executors.ray.router import QUIET, with_version
 
 __all__ = ["GRACE_S", "GatewayTier", "Places", "gateways_of", "places"]
 
@@ -85,7 +85,9 @@ class GatewayTier:
             graceful_shutdown_timeout_s=self._spec.settings.drain_timeout_s + GRACE_S,
         )(GatewayReplica)
         deployment = with_version(deployment, version_of(self._spec))
-        return RunTarget(deployment.bind(self._spec), name=self.name, route_prefix=None)
+        return RunTarget(
+            deployment.bind(self._spec), name=self.name, route_prefix=None, logging_config=QUIET
+        )
 
 
 def version_of(spec: GatewaySpec) -> str:

@@ -24,12 +24,14 @@ from ray.serve.request_router import FIFOMixin, PendingRequest, RequestRouter, R
 from serve.executors.ray.directory import Directory, Listener, the_directory
 from serve.executors.remote.options import Endpoint
 
-__all__ = ["ENGINE", "EndpointRouter", "Finder", "router_config", "with_version"]
+__all__ = ["ENGINE", "QUIET", "EndpointRouter", "Finder", "router_config", "with_version"]
 
 log = logging.getLogger("penstock.gateway")
 
 ENGINE = "EngineReplica"
 """The deployment in each application of a model."""
+QUIET = {"log_level": "WARNING", "enable_access_log": False}
+"""For Serve's own log: its calls are no requests of clients."""
 LOOPBACK = ("127.", "localhost:", "::1:")
 
 

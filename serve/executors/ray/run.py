@@ -48,6 +48,7 @@ def serve_on_ray(
 
         from serve.executors.ray.fleet import Fleet
         from serve.executors.ray.keeping import Keeping
+        from serve.executors.ray.router import QUIET
 
         follow_signals(orders, cluster.abandon)  # Ray has put its own there
         if orders.stop.is_set():
@@ -55,7 +56,7 @@ def serve_on_ray(
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         serve.start(
             proxy_location=ProxyLocation.Disabled,
-            logging_config={"log_level": "WARNING", "enable_access_log": False},
+            logging_config=QUIET,
         )
         fleet = Fleet(cluster, settings, make, monotonic_ns, gateway_count=gateways)
         try:
