@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import signal
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.support import onnx_models
-from tests.support.ray_server import Load, ray_server
+from tests.support.ray_server import POLL_S, START_S, STOP_S, Load, RayServer, ray_server
 from tests.support.triton_repository import write
+
+FIRST_S = (0.0, 1.0, 2.0)
+"""After the folder is there: how far the start is then, is the machine's business."""
+
+
+def folders() -> set[Path]:
+    return set(Path("/tmp").glob("penstock-ray-*"))
+
+
+def assert_nothing_is_left(processes: Iterable[psutil.Process], before: set[Path]) -> None:
+    _, alive = psutil.wait_procs(list(processes), timeout=STOP_S)
+    assert alive == []
+    assert folders() <= before
 
 
 def test_stop_under_load_leaves_nothing(tmp_path: Path) -> None:
     onnx_models.identity(tmp_path / "models/identity/1/model.onnx")
-    before = set(Path("/tmp").glob("penstock-ray-*"))
+    before = folders()
     with ray_server(tmp_path / "models", tmp_path / "server.log") as server:
         descendants = server.descendants()
         assert len(descendants) > 3
@@ -21,9 +38,42 @@ def test_stop_under_load_leaves_nothing(tmp_path: Path) -> None:
             load.more(100)
         assert load.wrong == []
         assert server.stop() == 0
-    psutil.wait_procs(descendants, timeout=10)
-    assert [process.pid for process in descendants if process.is_running()] == []
-    assert set(Path("/tmp").glob("penstock-ray-*")) <= before
+    assert_nothing_is_left(descendants, before)
+
+
+@pytest.mark.parametrize("after_s", FIRST_S)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stop_while_it_starts_leaves_nothing(
+    tmp_path: Path, number: signal.Signals, after_s: float
+) -> None:
+    onnx_models.identity(tmp_path / "models/identity/1/model.onnx")
+    before = folders()
+    server = RayServer(tmp_path / "models", tmp_path / "server.log")
+    seen: set[psutil.Process] = set()
+    try:
+        give_up = time.monotonic() + START_S
+        while folders() <= before and time.monotonic() < give_up:
+            time.sleep(POLL_S)
+        time.sleep(after_s)
+        seen.update(server.descendants())
+        server.process.send_signal(number)
+        server.process.wait(STOP_S)
+    finally:
+        server.process.kill()
+        server.process.wait()
+    assert "Traceback" not in server.log()
+    assert_nothing_is_left(seen, before)
+
+
+def test_second_signal_ends_all_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+    onnx_models.identity(tmp_path / "models/identity/1/model.onnx")
+    before = folders()
+    with ray_server(tmp_path / "models", tmp_path / "server.log") as server:
+        descendants = server.descendants()
+        server.process.send_signal(signal.SIGINT)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(STOP_S) == 130
+    assert_nothing_is_left(descendants, before)
 
 
 def test_stop_does_not_wait_for_a_replica_that_no_node_can_have(tmp_path: Path) -> None:

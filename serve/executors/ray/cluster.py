@@ -10,11 +10,13 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from serve.executors.ray.own_folder import own_folder
 
@@ -48,8 +50,9 @@ class Cluster:
         return 0.0 if self.own else 1.0
 
     def abandon(self) -> None:
-        """Leave no file behind a process that is about to end without waiting for its own."""
+        """Leave nothing behind a process that is about to end without waiting for its own."""
         if self.own:
+            _kill(_descendants())
             shutil.rmtree(self.folder.parent, ignore_errors=True)
 
     def nodes(self) -> Sequence[dict[str, float]]:
@@ -145,7 +148,20 @@ def _own_cluster() -> Iterator[Cluster]:
             )
             yield Cluster(True, folder / "sockets", b"")
         finally:
+            started = _descendants()
             ray.shutdown()
+            _kill(started)
+
+
+def _descendants() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    """End what is left of Ray's processes: a node's agents outlive it by minutes, at times."""
+    for process in processes:
+        with suppress(psutil.Error):
+            process.kill()
 
 
 def _ray() -> Any:
