@@ -8,6 +8,9 @@ STAMP := $(VENV)/.installed
 # files, so an environment has one of them; change your mind with `make clean` first.
 RUNTIME ?= cpu
 
+# Tests that compute for minutes and serve little: they run beside each other.
+COMPUTING := $(addprefix tests/integration/test_,optimize.py optimize_limits.py optimize_torch.py distil.py)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup models serve test check bench bench-peers clean
 
@@ -38,7 +41,8 @@ check: setup ## Format, lint, types, import order, unit tests
 
 test: models ## All of check, then conformance and integration, then on a Ray cluster of its own
 	@scripts/check
-	@$(BIN)/python -m pytest tests/conformance tests/integration tests/gpu
+	@$(BIN)/python -m pytest tests/conformance tests/integration tests/gpu $(COMPUTING:%=--ignore=%)
+	@$(BIN)/python -m pytest $(COMPUTING) --numprocesses auto --dist loadfile
 	@$(BIN)/python -m pytest tests/ray
 
 bench: models ## The smoke gate: measure `fraud`, compare with the last commit, and judge
