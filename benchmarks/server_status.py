@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-
 import msgspec
 
+from benchmarks.asking import ask_json
 from benchmarks.subject import Served, UnsupportedError
 
 __all__ = ["Replica", "Status", "Version", "ask_status", "replicas_of"]
 
-TIMEOUT_S = 10.0
 READY = "ready"
 
 
@@ -58,18 +55,8 @@ def ask_status(server: Served) -> Status:
     """
     if not server.admin_port:
         raise UnsupportedError("its admin port is not known, which tells of replicas")
-    connection = http.client.HTTPConnection(server.admin_host, server.admin_port, timeout=TIMEOUT_S)
-    try:
-        connection.request("GET", "/status")
-        response = connection.getresponse()
-        body = response.read()
-    except OSError as error:
-        raise UnsupportedError(f"its admin port cannot be asked for /status: {error}") from error
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise UnsupportedError(f"its admin port answers {response.status} to /status")
-    return msgspec.convert(json.loads(body), Status)
+    told = ask_json(server.admin_host, server.admin_port, "GET", "/status", "its admin port")
+    return msgspec.convert(told, Status)
 
 
 def replicas_of(server: Served, model: str) -> tuple[Replica, ...]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.asking import ask_json
 from benchmarks.subject import Served, UnsupportedError
 
 __all__ = ["Signature", "TensorSpec", "extensions", "fetch", "generate", "numpy_dtype"]
@@ -124,15 +123,4 @@ def _values(dtype: np.dtype[Any], shape: list[int], rng: np.random.Generator) ->
 
 
 def _ask(server: Served, method: str, path: str) -> Any:
-    connection = http.client.HTTPConnection(server.host, server.http_port, timeout=10.0)
-    try:
-        connection.request(method, path)
-        response = connection.getresponse()
-        body = response.read()
-    except OSError as error:
-        raise UnsupportedError(f"the server cannot be asked for {path}: {error}") from error
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise UnsupportedError(f"the server answers {response.status} to {path}: {body[:200]!r}")
-    return json.loads(body)
+    return ask_json(server.host, server.http_port, method, path, "the server")

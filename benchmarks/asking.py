@@ -1,0 +1,33 @@
+"""A question to a server that is under test, outside any load: JSON back, or what is lacking."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+
+from benchmarks.subject import UnsupportedError
+
+__all__ = ["ask_json"]
+
+TIMEOUT_S = 10.0
+
+
+def ask_json(host: str, port: int, method: str, path: str, who: str) -> Any:
+    """The JSON of an answer with status 200; ``who`` is asked, for people.
+
+    Raises:
+        UnsupportedError: nobody answers, or with another status.
+    """
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        body = response.read()
+    except OSError as error:
+        raise UnsupportedError(f"{who} cannot be asked for {path}: {error}") from error
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise UnsupportedError(f"{who} answers {response.status} to {path}: {body[:200]!r}")
+    return json.loads(body)
