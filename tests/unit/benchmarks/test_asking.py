@@ -37,7 +37,7 @@ def test_answer_is_read_as_json(port):
 
 
 def test_other_status_is_told_with_what_was_said(port):
-    with pytest.raises(UnsupportedError, match="its admin port answers 404 to /status.*no such"):
+    with pytest.raises(UnsupportedError, match=r"its admin port answers 404 to /status.*no such"):
         ask_json("127.0.0.1", port, "GET", "/status", "its admin port")
 
 
