@@ -14,6 +14,7 @@ from serve.config.model import (
     Warmup,
 )
 from serve.config.server import AdminSettings, GrpcSettings, HttpSettings, ServerSettings
+from serve.config.traffic import Guards, Shadow, Sticky, Traffic
 
 __all__ = [
     "AdminSettings",
@@ -21,14 +22,18 @@ __all__ = [
     "Batching",
     "Cache",
     "GrpcSettings",
+    "Guards",
     "HttpSettings",
     "InputConfig",
     "ModelConfig",
     "OutputConfig",
     "Resources",
     "ServerSettings",
+    "Shadow",
     "Slo",
+    "Sticky",
     "Tokenizer",
+    "Traffic",
     "Versions",
     "Warmup",
 ]

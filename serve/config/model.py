@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from serve.config.base import Settings, path_inside
+from serve.config.traffic import Traffic
 
 __all__ = [
     "Autoscaling",
@@ -363,6 +364,7 @@ class ModelConfig(Settings):
     cache: Cache | None = Field(
         None, description=f"{Cache.__doc__} `cache: {{}}` is one with the defaults."
     )
+    traffic: Traffic = Field(default_factory=Traffic, description=Traffic.__doc__)
     warmup: Warmup = Field(default_factory=Warmup, description=Warmup.__doc__)
     parameters: dict[str, str] = Field(
         default_factory=dict, description="Handed to the backend as they are."

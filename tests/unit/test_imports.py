@@ -20,6 +20,7 @@ LEVELS = [
         "serve.backends",
         "serve.cache",
         "serve.repository",
+        "serve.traffic",
         "serve.monitoring",
     },
     {"serve.executors"},

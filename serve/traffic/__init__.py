@@ -1,0 +1,1 @@
+"""Which version answers a request: splits, sticky assignment, shadows, rollouts, rollback."""
