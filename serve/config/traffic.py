@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from serve.config.base import Settings
 
-__all__ = ["Guards", "Shadow", "Sticky", "Traffic", "target_name"]
+__all__ = ["Guards", "Shadow", "Sticky", "Traffic", "named_versions", "target_name"]
 
 TARGET = re.compile(r"[1-9][0-9]{0,17}|[A-Za-z][A-Za-z0-9._-]{0,63}")
 HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
@@ -134,3 +135,14 @@ class Traffic(Settings):
         if self.split and not any(self.split.values()):
             raise ValueError("split: a weight at least should be above 0")
         return self
+
+
+def named_versions(labels: Mapping[str, int], traffic: Traffic) -> dict[str, int]:
+    """The versions that labels and a traffic section name, by the field that does."""
+    named = {f"labels.{label}": number for label, number in labels.items()}
+    for target in traffic.split:
+        if target.isdigit():
+            named[f"traffic.split.{target}"] = int(target)
+    if traffic.shadow is not None and traffic.shadow.to.isdigit():
+        named["traffic.shadow.to"] = int(traffic.shadow.to)
+    return named

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from serve.backends.base import BackendSource
 from serve.clock import NS_PER_MS, NS_PER_S, Clock
+from serve.config import ModelConfig
 from serve.errors import InternalError, PenstockError
 from serve.executors.live import LiveModel
 from serve.executors.loader import Prepared, go_live, source_of
@@ -69,10 +70,13 @@ class Controller:
         drain_timeout_s: float = DEFAULT_DRAIN_TIMEOUT_S,
         patience_s: float = PATIENCE_S,
         make_endpoint: Callable[[LiveModel, Clock], Endpoint] = Endpoint,
+        place: Callable[[str, ModelConfig], None] | None = None,
     ) -> None:
         """``load_timeout_s``: after it a version is UNAVAILABLE, whatever it waits for.
 
         ``drain_timeout_s``: so long a version that goes may still answer what it has accepted.
+        ``place`` is told the settings of a model that count from now on, and sees to its labels in
+        the table; default: they are those of the settings.
         """
         # shared
         self._load_timeout_s = load_timeout_s
@@ -83,6 +87,7 @@ class Controller:
         self._clock = clock
         self._loop = loop
         self._make_endpoint = make_endpoint
+        self._place = place or (lambda name, config: table.set_labels(name, config.labels))
         # state
         self.failures = 0
         self._served: dict[tuple[str, int], _Served] = {}
@@ -100,7 +105,7 @@ class Controller:
         loads: list[Awaitable[None]] = []
         for entry in repository.models.values():
             self._say_warnings(entry)
-            self._table.set_labels(entry.name, entry.config.labels)
+            self._place(entry.name, entry.config)
             for version in entry.versions:
                 self._table.set_loading(entry.name, version.number)
                 identity = identity_of(entry, version)
@@ -267,7 +272,7 @@ class Controller:
         name = entry.name
         # While anything fails labels stay where they are: what answered before still does.
         if not failed or not self.serves(name):
-            self._table.set_labels(name, entry.config.labels)
+            self._place(name, entry.config)
         for served in ready:
             self._put(served)
         for number, error in failed.items():

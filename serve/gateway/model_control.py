@@ -26,6 +26,7 @@ from serve.repository.prints import ModelPrint, model_print
 from serve.repository.scan import is_reserved, look_at, model_folders, names_in, scan, scan_model
 from serve.repository.settling import Change, Settling
 from serve.repository.table import ModelTable
+from serve.repository.versions import Needed, named
 
 __all__ = ["Mode", "ModelControl"]
 
@@ -47,13 +48,16 @@ class ModelControl:
         *,
         mode: Mode = "none",
         poll_s: float = 15.0,
+        needed: Needed = named,
     ) -> None:
+        """``needed``: the versions that are served whatever a model's policy says."""
         # shared
         self.mode = mode
         self._root = root
         self._controller = controller
         self._table = table
         self._poll_s = poll_s
+        self._needed = needed
         # state
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,7 +80,9 @@ class ModelControl:
             # Before anything is read, so that what changes meanwhile is seen at the first look.
             self._settling = Settling(await _asked(lambda: _prints(self._root)))
         may_be_empty = self.mode != "none"
-        return await _asked(lambda: scan(self._root, may_be_empty=may_be_empty))
+        return await _asked(
+            lambda: scan(self._root, may_be_empty=may_be_empty, needed=self._needed)
+        )
 
     async def start(self, repository: Repository, names: Sequence[str] = ()) -> None:
         """Load what is served from the start, and from then on what follows.
@@ -148,7 +154,9 @@ class ModelControl:
         """Follow the repository once, as it is now; in explicit mode for what is loaded."""
         await self._started.wait()
         try:
-            repository = await _asked(lambda: scan(self._root, may_be_empty=self.mode != "none"))
+            repository = await _asked(
+                lambda: scan(self._root, may_be_empty=self.mode != "none", needed=self._needed)
+            )
         except PenstockError as error:
             log.error("the repository is not read again, all goes on as it was: %s", error)
             return
@@ -158,6 +166,21 @@ class ModelControl:
         for known in (repository.models, repository.broken, repository.unbuilt):
             found |= {n: f for n, f in known.items() if self.mode != "explicit" or n in found}
         await asyncio.gather(*(self._follow_one(name, it) for name, it in found.items()))
+
+    async def refresh(self, name: str) -> None:
+        """Have the versions of a model loaded that its rules need by now, if it is served."""
+        await self._started.wait()
+        if name in self._overridden or not self._controller.serves(name):
+            return
+        folder = self._root / name
+        found = await _asked(lambda: look_at(folder, needed=self._needed))
+        if found is not None:
+            await self._follow_one(name, found)
+
+    def begin_refresh(self, name: str) -> None:
+        """``refresh``, without waiting for it."""
+        if not self._stopped:
+            self._begin(self.refresh(name))
 
     async def poll(self) -> None:
         """Look at the repository, and follow what has come to rest since."""
@@ -185,7 +208,7 @@ class ModelControl:
         found = None
         if change.print is not None:
             folder = self._root / change.name
-            found = await _asked(lambda: look_at(folder, change.hidden))
+            found = await _asked(lambda: look_at(folder, change.hidden, self._needed))
         await self._follow_one(change.name, found)
 
     async def _follow_one(self, name: str, found: ModelEntry | BrokenModel | None) -> None:
@@ -200,7 +223,7 @@ class ModelControl:
     async def _load(self, name: str, override: Override) -> None:
         folder = self._folder(name)
         async with self._lock(name):
-            entry, files = await _asked(lambda: _entry(folder, override))
+            entry, files = await _asked(lambda: _entry(folder, override, self._needed))
             failed = await self._controller.bring(entry, files, again=True)
             if override.config and not failed:
                 self._overridden.add(name)
@@ -288,7 +311,7 @@ def _prints(root: Path) -> dict[str, ModelPrint]:
 
 
 def _entry(
-    folder: Path, override: Override
+    folder: Path, override: Override, needed: Needed
 ) -> tuple[ModelEntry, tempfile.TemporaryDirectory[str] | None]:
     """What to load, and the folder that was made for it."""
     if override.files:
@@ -303,7 +326,7 @@ def _entry(
         raise NotFound(f"failed to load {shown(folder.name)}: the repository has no such model")
     if override.config:
         return read_overridden(folder, override.config, uploaded=False), None
-    return scan_model(folder), None
+    return scan_model(folder, needed=needed), None
 
 
 def _absent(path: Path) -> RepositoryError:

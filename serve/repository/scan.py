@@ -16,7 +16,13 @@ from serve.repository.files import reason_of, shown
 from serve.repository.manifest import check_files, read_manifest
 from serve.repository.model_yaml import read_model_yaml
 from serve.repository.prints import ModelPrint, model_print
-from serve.repository.versions import choose, looks_like_version, version_folders
+from serve.repository.versions import (
+    Needed,
+    choose,
+    looks_like_version,
+    named,
+    version_folders,
+)
 
 __all__ = [
     "is_reserved",
@@ -24,6 +30,7 @@ __all__ = [
     "look_at",
     "model_folders",
     "names_in",
+    "read_settings",
     "scan",
     "scan_model",
 ]
@@ -44,7 +51,7 @@ def is_settings(name: str) -> bool:
     return name in (MODEL_YAML, CONFIG_PBTXT)
 
 
-def scan(root: Path, *, may_be_empty: bool = False) -> Repository:
+def scan(root: Path, *, may_be_empty: bool = False, needed: Needed = named) -> Repository:
     """Read a whole repository. Blocks on the disk; imports no runtime and loads no model.
 
     Raises:
@@ -56,7 +63,7 @@ def scan(root: Path, *, may_be_empty: bool = False) -> Repository:
     unbuilt: dict[str, BrokenModel] = {}
     ignored: list[str] = []
     for folder in model_folders(root):
-        found = look_at(folder)
+        found = look_at(folder, needed=needed)
         if found is None:
             ignored.append(_shown_name(folder))
         elif isinstance(found, ModelEntry):
@@ -86,21 +93,27 @@ def names_in(root: Path) -> list[str]:
     return [folder.name for folder in model_folders(root) if _holds_model(folder)]
 
 
-def look_at(folder: Path, hidden: Collection[int] = ()) -> ModelEntry | BrokenModel | None:
+def look_at(
+    folder: Path, hidden: Collection[int] = (), needed: Needed = named
+) -> ModelEntry | BrokenModel | None:
     """What a folder of the repository holds; None: no model. See ``scan_model``."""
     try:
-        return scan_model(folder, hidden) if _holds_model(folder) else None
+        return scan_model(folder, hidden, needed=needed) if _holds_model(folder) else None
     except RepositoryError as error:
         return BrokenModel(_shown_name(folder), error, unbuilt=_is_unbuilt(folder))
 
 
 def scan_model(
-    folder: Path, hidden: Collection[int] = (), settings: TritonModel | None = None
+    folder: Path,
+    hidden: Collection[int] = (),
+    settings: TritonModel | None = None,
+    *,
+    needed: Needed = named,
 ) -> ModelEntry:
     """Read one model's folder.
 
     ``hidden`` versions are passed over as if they were not there; ``settings`` stand in for those
-    of the folder.
+    of the folder; ``needed`` tells the versions that are served whatever the policy says.
 
     Raises:
         RepositoryError: nothing of it can be served.
@@ -117,7 +130,7 @@ def scan_model(
         config_file: Path | None = None
         warnings: list[str] = []
         if settings is None:
-            settings, config_file, warnings = _read_settings(folder)
+            settings, config_file, warnings = read_settings(folder)
         found = version_folders(folder)
         folders = {number: path for number, path in found.items() if number not in hidden}
         if not folders:
@@ -128,7 +141,7 @@ def scan_model(
             folders,
             partial(_version, settings, seen),
             where,
-            settings.config.labels,
+            needed(folder.name, settings.config),
         )
         if not versions:
             raise _none_fine(broken)
@@ -208,8 +221,12 @@ def _check_name(folder: Path) -> None:
         )
 
 
-def _read_settings(folder: Path) -> tuple[TritonModel, Path | None, list[str]]:
-    """The settings, the file they are from, and what to warn of."""
+def read_settings(folder: Path) -> tuple[TritonModel, Path | None, list[str]]:
+    """The settings in a model's folder, the file they are from, and what to warn of.
+
+    Raises:
+        RepositoryError: the file cannot be read, or what it says is wrong.
+    """
     model_yaml, config_pbtxt = folder / MODEL_YAML, folder / CONFIG_PBTXT
     if model_yaml.exists() or model_yaml.is_symlink():
         warnings = []
@@ -251,7 +268,7 @@ def _none_fine(broken: dict[int, RepositoryError]) -> RepositoryError:
 def _is_unbuilt(folder: Path) -> bool:
     """Whether a folder is nothing worse than a model that has still to be made."""
     try:
-        settings, _, _ = _read_settings(folder)
+        settings, _, _ = read_settings(folder)
         names = [path.name for path in folder.iterdir()]
     except (OSError, RepositoryError):
         return False

@@ -7,7 +7,7 @@ each request and is one look-up in a dictionary that every change keeps up to da
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
@@ -16,9 +16,13 @@ from serve.config.model import LABEL
 from serve.errors import InvalidRequest, NotFound, NotReady, PenstockError
 from serve.repository.files import shown
 
-__all__ = ["ModelState", "ModelTable"]
+__all__ = ["MakeFront", "ModelState", "ModelTable"]
 
 H = TypeVar("H")
+
+MakeFront = Callable[[Mapping[int, H], H | None], H | None]
+"""Makes what answers requests that name no version, of the handles of READY versions and of the
+one that would answer without it; None: that one, or nobody."""
 
 VERSION = re.compile(r"[1-9][0-9]{0,18}")
 
@@ -56,6 +60,8 @@ class ModelTable(Generic[H]):
         # (name, version as in a request) → handle of a READY version; "" is the highest.
         self._resolved: dict[tuple[str, str], H] = {}
         self._labels: dict[str, Mapping[str, int]] = {}
+        self._fronts: dict[str, MakeFront[H]] = {}
+        self._defaults: dict[str, H] = {}
         # What could be loaded, and is not: versions that were unloaded, none if it never was.
         self._aside: Mapping[str, tuple[int, ...]] = {}
 
@@ -102,6 +108,25 @@ class ModelTable(Generic[H]):
         self._labels[name] = labels
         self._refresh(name)
 
+    def set_front(self, name: str, make: MakeFront[H] | None) -> None:
+        """Have requests that name no version answered by what ``make`` makes, now and whenever
+        the versions of the model are others."""
+        if make is None:
+            self._fronts.pop(name, None)
+        else:
+            self._fronts[name] = make
+        self._refresh(name)
+
+    def default(self, name: str) -> H:
+        """The handle of a single version that answers where none is named; raises as ``resolve``.
+
+        Where requests are divided among versions, it is the one that stands in for the others.
+        """
+        try:
+            return self._defaults[name]
+        except KeyError:
+            raise self._refusal(name, "") from None
+
     def labels(self, name: str) -> Mapping[str, int]:
         """The versions that the labels of a model stand for."""
         return self._labels.get(name, {})
@@ -128,6 +153,7 @@ class ModelTable(Generic[H]):
         """Forget a model, whatever is known of it."""
         self._rows.pop(name, None)
         self._labels.pop(name, None)
+        self._fronts.pop(name, None)
         self._refresh(name)
 
     def keep_only(self, name: str, versions: Collection[int]) -> None:
@@ -191,15 +217,21 @@ class ModelTable(Generic[H]):
             if row.state is ModelState.READY and row.handle is not None
         }
         for version, handle in ready.items():
-            self._resolved[name, str(version)] = self._resolved[name, ""] = handle
+            self._resolved[name, str(version)] = handle
         labels = self._labels.get(name, {})
-        if STABLE in labels:
-            self._resolved.pop((name, ""), None)  # none rather than another
         for label, version in labels.items():
             if version in ready:
                 self._resolved[name, label] = ready[version]
-                if label == STABLE:
-                    self._resolved[name, ""] = ready[version]
+        highest = max(ready, default=WHOLE_MODEL)
+        # With `stable`, none rather than another.
+        default = ready.get(labels.get(STABLE, highest))
+        self._defaults.pop(name, None)
+        if default is not None:
+            self._defaults[name] = default
+        front = self._fronts[name](ready, default) if name in self._fronts else None
+        answers = front if front is not None else default
+        if answers is not None:
+            self._resolved[name, ""] = answers
 
     def _sorted(self) -> list[tuple[str, int, _Row[H]]]:
         return [

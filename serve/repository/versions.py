@@ -6,14 +6,24 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from serve.config import Versions
+from serve.config import ModelConfig, Versions
+from serve.config.traffic import named_versions
 from serve.errors import RepositoryError
 from serve.repository.entry import VersionEntry
 
-__all__ = ["choose", "looks_like_version", "version_folders"]
+__all__ = ["Needed", "choose", "looks_like_version", "named", "version_folders"]
+
+Needed = Callable[[str, ModelConfig], Mapping[str, int]]
+"""The versions of a model that are served whatever its policy says, by the field that names them.
+"""
 
 VERSION = re.compile(r"[1-9][0-9]{0,17}")  # 18 digits always fit the protocol's int64
 VERSION_LIKE = re.compile(r"v?[0-9]+", re.ASCII | re.IGNORECASE)
+
+
+def named(_: str, config: ModelConfig) -> Mapping[str, int]:
+    """The ``Needed`` of ``model.yaml`` alone."""
+    return named_versions(config.labels, config.traffic)
 
 
 def looks_like_version(name: str) -> bool:
@@ -36,23 +46,23 @@ def choose(
     folders: dict[int, Path],
     load: Callable[[int, Path], VersionEntry],
     settings_path: str,
-    labels: Mapping[str, int],
+    needed: Mapping[str, int],
 ) -> tuple[tuple[VersionEntry, ...], dict[int, RepositoryError]]:
     """The versions to serve, ascending, and those that the policy wants but are broken.
 
     ``latest`` passes over a broken version to the next lower one: a release that is half copied,
-    or bad, must not take the version before it out of service. A version that has a label is
-    served besides.
+    or bad, must not take the version before it out of service. The versions ``needed``, by the
+    field that names them, are served besides.
     """
     good: list[VersionEntry] = []
     broken: dict[int, RepositoryError] = {}
     chosen = set(policy.numbers if policy.policy == "specific" else folders)
     left = policy.count if policy.policy == "latest" else len(chosen)
     fields = dict.fromkeys(policy.numbers, "versions.numbers")
-    fields |= {number: f"labels.{label}" for label, number in labels.items()}
-    for number in sorted(chosen | set(labels.values()), reverse=True):
+    fields |= {number: field for field, number in needed.items()}
+    for number in sorted(chosen | set(needed.values()), reverse=True):
         by_policy = number in chosen and left > 0
-        if not by_policy and number not in labels.values():
+        if not by_policy and number not in needed.values():
             continue
         try:
             if number not in folders:

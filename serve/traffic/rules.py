@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from serve.config import ModelConfig
-from serve.config.traffic import Guards, Shadow, Sticky, Traffic
+from serve.config.traffic import Guards, Shadow, Sticky, Traffic, named_versions
 from serve.traffic.state import ModelState
 
 __all__ = [
@@ -110,13 +110,7 @@ def effective(config: ModelConfig, state: ModelState) -> tuple[Mapping[str, int]
 
 def needed_versions(config: ModelConfig, state: ModelState) -> dict[str, int]:
     """The versions that must be served for the rules, whatever ``versions`` says, by why."""
-    labels, traffic = effective(config, state)
-    needed = {f"labels.{label}": number for label, number in labels.items()}
-    for name in traffic.split:
-        if name.isdigit():
-            needed[f"traffic.split.{name}"] = int(name)
-    if traffic.shadow is not None and traffic.shadow.to.isdigit():
-        needed["traffic.shadow.to"] = int(traffic.shadow.to)
+    needed = named_versions(*effective(config, state))
     rollout = state.rollout
     if rollout is not None and rollout.active and state.basis == basis_of(config):
         needed |= {"the rollout": rollout.version, "the rollout's stable": rollout.stable}

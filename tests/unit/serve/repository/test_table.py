@@ -237,3 +237,33 @@ def test_keep_only_forgets_other_versions(table: ModelTable[str]) -> None:
     table.keep_only("fraud", {3, 4})
     assert [row["version"] for row in table.index() if row["name"] == "fraud"] == ["3", "4"]
     assert table.resolve("fraud", "") == "three"
+
+
+def test_front_answers_where_no_version_is_named() -> None:
+    table: ModelTable[str] = ModelTable()
+    table.set_ready("m", 1, "one")
+    table.set_front("m", lambda ready, default: f"front of {sorted(ready)} and {default}")
+    assert table.resolve("m", "") == "front of [1] and one"
+    table.set_ready("m", 2, "two")
+    assert table.resolve("m", "") == "front of [1, 2] and two"
+    table.set_labels("m", {"stable": 1})
+    assert table.resolve("m", "") == "front of [1, 2] and one"
+    assert table.resolve("m", "2") == "two"
+    assert table.default("m") == "one"
+    table.set_front("m", None)
+    assert table.resolve("m", "") == "one"
+
+
+def test_front_may_leave_the_answer_to_the_default() -> None:
+    table: ModelTable[str] = ModelTable()
+    table.set_front("m", lambda ready, default: None)
+    table.set_ready("m", 1, "one")
+    assert table.resolve("m", "") == "one"
+
+
+def test_default_is_nobody_while_stable_is_not_ready() -> None:
+    table: ModelTable[str] = ModelTable()
+    table.set_ready("m", 2, "two")
+    table.set_labels("m", {"stable": 1})
+    with pytest.raises(NotReady):
+        table.default("m")

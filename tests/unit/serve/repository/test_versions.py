@@ -65,7 +65,7 @@ def test_choose_serves_what_has_a_label_besides(
 
 
 def test_label_of_a_version_that_is_not_there_is_named() -> None:
-    _, bad = choose(Versions(), {1: Path("1")}, load, "m/model.yaml", {"stable": 9})
+    _, bad = choose(Versions(), {1: Path("1")}, load, "m/model.yaml", {"labels.stable": 9})
     assert "m/model.yaml: labels.stable: there is no version 9" in str(bad[9])
 
 

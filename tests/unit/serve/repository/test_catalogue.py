@@ -1,0 +1,26 @@
+"""What is asked of a repository about one model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from serve.errors import NotFound
+from serve.repository.catalogue import Catalogue
+
+
+def test_catalogue_reads_settings_and_versions(tmp_path: Path) -> None:
+    for version in ("1", "10", "2", "x"):
+        (tmp_path / "m" / version).mkdir(parents=True)
+    (tmp_path / "m" / "model.yaml").write_text("labels: {stable: 2}")
+    catalogue = Catalogue(tmp_path)
+    assert catalogue.config("m").labels == {"stable": 2}
+    assert catalogue.versions("m") == (1, 2, 10)
+
+
+@pytest.mark.parametrize("name", ["absent", "", ".", "..", "../m", ".hidden", "m\0"])
+def test_catalogue_knows_no_model_outside_its_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / ".hidden").mkdir()
+    with pytest.raises(NotFound):
+        Catalogue(tmp_path).versions(name)
