@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from serve.clock import Clock
@@ -12,7 +13,7 @@ from serve.errors import Code, InvalidRequest, NotFound, PenstockError, Unavaila
 from serve.gateway.access_log import AccessLog
 from serve.gateway.endpoint import Endpoint, submit_each
 from serve.gateway.future_answer import FutureAnswer
-from serve.gateway.interface import Reply, Sink, Ticket, Together
+from serve.gateway.interface import Outcome, Reply, Sink, Ticket, Together
 from serve.gateway.model_control import ModelControl
 from serve.monitoring.metrics import ServerMetrics
 from serve.monitoring.statistics import model_statistics
@@ -70,6 +71,7 @@ class Gateway:
         self._epoch_offset_ns = epoch_offset_ns
         self._access_log = AccessLog(clock) if access_log else None
         self._control: ModelControl | None = None
+        self._count_outcome: Callable[[str, int, float], None] | None = None
         self._serving = False
         self._stopping = False
 
@@ -78,6 +80,10 @@ class Gateway:
     def set_control(self, control: ModelControl) -> None:
         """Who loads and unloads models for clients; without, nobody does."""
         self._control = control
+
+    def set_feedback(self, count_outcome: Callable[[str, int, float], None]) -> None:
+        """Who counts what callers say of predictions: a model, its version, and the outcome."""
+        self._count_outcome = count_outcome
 
     def set_serving(self) -> None:
         """Every model has been tried: readiness now depends on the models alone."""
@@ -215,6 +221,24 @@ class Gateway:
         if self._control is not None:
             await self._control.list_models()
         return self._table.index(ready_only)
+
+    def feedback(self, model_name: str, outcomes: Sequence[Outcome]) -> None:
+        """See ``DataPlane.feedback``."""
+        counted = []
+        for index, said in enumerate(outcomes):
+            if not math.isfinite(said.outcome):
+                raise InvalidRequest(f"outcomes[{index}].outcome should be a finite number")
+            if not said.model_version:
+                raise InvalidRequest(
+                    f"outcomes[{index}].model_version should be that of the answer"
+                )
+            live = self._table.resolve(model_name, said.model_version).live
+            counted.append((int(live.version), said.outcome))
+        if not counted:
+            self._table.resolve(model_name, "")
+        if self._count_outcome is not None:
+            for version, outcome in counted:
+                self._count_outcome(model_name, version, outcome)
 
     def count_error(self, protocol: str, code: Code, model_name: str) -> None:
         """See ``DataPlane.count_error``."""

@@ -10,14 +10,24 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from serve.errors import Code, PenstockError
 from serve.repository.override import Override
 from serve.scheduling.entry import Entry, Sink
 from serve.tensors import InferRequest, InferResponse, RequestBlock, Signature
 
-__all__ = ["DataPlane", "Entry", "Reply", "Sink", "Ticket", "Together"]
+__all__ = ["DataPlane", "Entry", "Outcome", "Reply", "Sink", "Ticket", "Together"]
 
 Reply = dict[str, Any]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of predictions of a version, such as 1 for a purchase and 0 for none."""
+
+    model_version: str
+    outcome: float
+
 
 Together = Callable[[InferResponse, Sequence[Entry]], None]
 """Answers several entries of one batch: ``response`` has the rows of all of them, in order.
@@ -109,6 +119,14 @@ class DataPlane(Protocol):
         """Unload a model on request; done when it has answered what it took, and is freed.
 
         Exceptions and cancelling are as with ``load_model``.
+        """
+
+    def feedback(self, model_name: str, outcomes: Sequence[Outcome]) -> None:
+        """Callers say what became of predictions; all of it is counted, or nothing.
+
+        Raises:
+            NotFound, NotReady: a version is none that answers.
+            InvalidRequest: an outcome is no number.
         """
 
     def count_error(self, protocol: str, code: Code, model_name: str) -> None:

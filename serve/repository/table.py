@@ -200,6 +200,13 @@ class ModelTable(Generic[H]):
         """(name, version) → state, for metrics; version "" for a whole model."""
         return {(name, _text(version)): row.state for name, version, row in self._sorted()}
 
+    def reasons(self) -> dict[str, dict[int, tuple[str, str]]]:
+        """State and reason of every version that is known, by model; version 0: the model."""
+        return {
+            name: {version: (row.state.value, row.reason) for version, row in rows.items()}
+            for name, rows in self._rows.items()
+        }
+
     def _set(self, name: str, version: int, row: _Row[H]) -> None:
         versions = self._rows.setdefault(name, {})
         versions[version] = row

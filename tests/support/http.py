@@ -14,7 +14,7 @@ import numpy as np
 from serve.clock import FakeClock
 from serve.config import HttpSettings
 from serve.errors import Code, NotFound, PenstockError
-from serve.gateway.interface import Sink, Ticket, Together
+from serve.gateway.interface import Outcome, Sink, Ticket, Together
 from serve.protocol.status import DEFAULT, StatusTable
 from serve.repository.override import Override
 from serve.tensors import InferRequest, InferResponse, RequestBlock, Signature, Tensor, TensorSpec
@@ -121,6 +121,10 @@ class FakePlane:
     def unload_model(self, model_name: str) -> asyncio.Future[None]:
         self.calls.append(("unload", model_name))
         return done(None)
+
+    def feedback(self, model_name: str, outcomes: Sequence[Outcome]) -> None:
+        self._known(model_name)
+        self.calls.append(("feedback", model_name, list(outcomes)))
 
     def count_error(self, protocol: str, code: Code, model_name: str) -> None:
         self.errors.append((protocol, code, model_name))

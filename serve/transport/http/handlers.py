@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from serve.errors import InvalidRequest, Unsupported
-from serve.gateway.interface import DataPlane
+from serve.gateway.interface import DataPlane, Outcome
 from serve.protocol.quoting import quoted
 from serve.protocol.status import TRITON, StatusTable
 from serve.repository.override import FILE, Override, override_of
@@ -20,6 +20,7 @@ from serve.transport.http.routes import Handler
 
 __all__ = [
     "answer",
+    "feedback_handler",
     "health_handler",
     "index_handler",
     "load_handler",
@@ -43,6 +44,12 @@ class ControlRequest(msgspec.Struct):
     """Body of a load or unload request."""
 
     parameters: dict[str, Any] = {}
+
+
+class FeedbackRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of a feedback request."""
+
+    outcomes: list[Outcome]
 
 
 def answer(reply: Callable[[], Any]) -> Handler:
@@ -113,6 +120,17 @@ def load_handler(plane: DataPlane) -> Handler:
             exchange.wait(work, load)
         else:
             load(exchange, _decode_override(body))
+
+    return handle
+
+
+def feedback_handler(plane: DataPlane) -> Handler:
+    """What became of predictions, for the report of a model's versions."""
+
+    def handle(exchange: Exchange) -> None:
+        request = _decode(exchange.body, FeedbackRequest)
+        plane.feedback(exchange.route.model_name, request.outcomes)
+        exchange.reply([msgspec.json.encode({"counted": len(request.outcomes)})])
 
     return handle
 

@@ -6,6 +6,7 @@ from serve.gateway.interface import DataPlane
 from serve.protocol.status import StatusTable
 from serve.transport.http.handlers import (
     answer,
+    feedback_handler,
     health_handler,
     index_handler,
     load_handler,
@@ -31,6 +32,7 @@ def v2_routes(plane: DataPlane, status: StatusTable) -> RouteTable:
             Pattern("/v2/models/stats", get(answer(plane.statistics))),
             *_of_models("/v2/models/{model}", plane),
             *_of_models("/v2/models/{model}/versions/{version}", plane),
+            Pattern("/v2/models/{model}/feedback", post(feedback_handler(plane))),
             *_of_repositories("/v2/repository", plane),
             *_of_repositories("/v2/repository/{repository}", plane),
             *_not_offered(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -14,6 +14,7 @@ from tritonclient.grpc import InferInput, service_pb2, service_pb2_grpc
 from serve.clock import monotonic_ns
 from serve.config import GrpcSettings
 from serve.errors import Code, NotFound
+from serve.gateway.interface import Outcome
 from serve.protocol.status import DEFAULT
 from serve.repository.override import Override
 from serve.tensors import InferRequest, InferResponse, Tensor
@@ -120,6 +121,9 @@ class FakePlane:
     def unload_model(self, model_name: str) -> asyncio.Future[None]:
         self.control.append(("unload", model_name))
         return done(None)
+
+    def feedback(self, model_name: str, outcomes: Sequence[Outcome]) -> None:
+        raise AssertionError("feedback comes over HTTP alone")
 
     def count_error(self, protocol: str, code: Code, model_name: str) -> None:
         self.errors.append((protocol, code, model_name))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from serve.errors import Code
+from serve.gateway.interface import Outcome
 from serve.protocol.status import TRITON
 from serve.repository.override import NO_OVERRIDE, Override
 from tests.support.http import binary_body, get, infer_body, post
@@ -135,6 +136,30 @@ async def test_models_are_loaded_and_unloaded_on_request(wire):
     await asyncio.sleep(0)
     assert [(reply.status, reply.body) for reply in wire.replies] == [(200, b""), (200, b"")]
     assert wire.plane.calls == [("load", "echo", NO_OVERRIDE), ("unload", "echo")]
+
+
+async def test_feedback_is_counted_by_version(wire):
+    outcomes = [{"model_version": "4", "outcome": 1}, {"model_version": "3", "outcome": 0.5}]
+    body = json.dumps({"outcomes": outcomes}).encode()
+    wire.send(post(body, "/v2/models/echo/feedback"))
+    assert wire.reply.json == {"counted": 2}
+    assert wire.plane.calls == [("feedback", "echo", [Outcome("4", 1.0), Outcome("3", 0.5)])]
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b"{}", "outcomes"),
+        (b'{"outcomes":[{"outcome":1}]}', "model_version"),
+        (b'{"outcomes":[{"model_version":"1","outcome":"bought"}]}', "outcome"),
+        (b'{"outcomes":[],"model":"x"}', "model"),
+    ],
+)
+async def test_feedback_names_what_is_wrong(wire, body, named):
+    wire.send(post(body, "/v2/models/echo/feedback"))
+    assert wire.reply.status == 400
+    assert named in wire.reply.json["error"]
+    assert not wire.plane.calls
 
 
 @pytest.mark.parametrize("size", [10, 100_000], ids=["small", "decoded_aside"])
