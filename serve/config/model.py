@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from serve.config.base import Settings, path_inside
+from serve.config.source import Source
 from serve.config.traffic import Traffic
 
 __all__ = [
@@ -341,6 +342,12 @@ class ModelConfig(Settings):
     description: str = Field("", description="What it decides, in a sentence.")
     backend: Literal["onnxruntime", "python", "torch"] | None = Field(
         None, description="Default: by the artefact's name (model.onnx, model.py, model.pt2)."
+    )
+    source: Source | None = Field(
+        None,
+        description="The registered model in MLflow that versions are pulled from, as in"
+        " models:/fraud@champion: the version that the alias stands for is `stable`, unless"
+        " `labels` says otherwise. Pulled by `penstock models pull`, and with poll.",
     )
     trust_native_code: bool = Field(
         False,

@@ -9,7 +9,16 @@ from serve.repository.entry import Mark, ModelEntry, VersionEntry
 
 __all__ = ["Identity", "identity_of", "with_model_settings"]
 
-OF_THE_MODEL = ("owner", "description", "versions", "labels", "traffic", "optimize", "autoscaling")
+OF_THE_MODEL = (
+    "owner",
+    "description",
+    "versions",
+    "labels",
+    "traffic",
+    "optimize",
+    "autoscaling",
+    "source",
+)
 """Settings of the model as a whole, or for people: no loaded version changes with them."""
 
 

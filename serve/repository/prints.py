@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from serve.repository.entry import Mark
+from serve.repository.source import SOURCE_STATE
 from serve.repository.versions import version_folders
 
 __all__ = ["ModelPrint", "model_print"]
@@ -25,7 +26,7 @@ CARDS = ".md"
 class ModelPrint:
     """``beside`` are the files in the model's own folder, ``versions`` those of each version.
 
-    Hidden files, model cards and compiled Python count for nothing.
+    Hidden files, model cards and compiled Python count for nothing, except for ``.source.json``.
     """
 
     beside: tuple[Mark, ...] = ()
@@ -66,7 +67,7 @@ def _marks(folder: Path, paths: Iterable[Path]) -> tuple[Mark, ...]:
         sorted(
             (str(path.relative_to(folder)), *_stat(path))
             for path in paths
-            if not path.name.startswith(".")
+            if not path.name.startswith(".") or path.name == SOURCE_STATE
         )
     )
 

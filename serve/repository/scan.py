@@ -16,6 +16,7 @@ from serve.repository.files import reason_of, shown
 from serve.repository.manifest import check_files, read_manifest
 from serve.repository.model_yaml import read_model_yaml
 from serve.repository.prints import ModelPrint, model_print
+from serve.repository.source import SOURCE_STATE, with_source
 from serve.repository.versions import (
     Needed,
     choose,
@@ -48,7 +49,7 @@ def is_reserved(name: str) -> bool:
 
 def is_settings(name: str) -> bool:
     """Whether a file of this name, in a model's folder, holds its settings."""
-    return name in (MODEL_YAML, CONFIG_PBTXT)
+    return name in (MODEL_YAML, CONFIG_PBTXT, SOURCE_STATE)
 
 
 def scan(root: Path, *, may_be_empty: bool = False, needed: Needed = named) -> Repository:
@@ -232,7 +233,8 @@ def read_settings(folder: Path) -> tuple[TritonModel, Path | None, list[str]]:
         warnings = []
         if config_pbtxt.exists():
             warnings.append(f"{config_pbtxt}: not read, because {MODEL_YAML} is beside it")
-        return TritonModel(read_model_yaml(model_yaml)), model_yaml, warnings
+        config = with_source(read_model_yaml(model_yaml), folder)
+        return TritonModel(config), model_yaml, warnings
     if config_pbtxt.exists() or config_pbtxt.is_symlink():
         settings = read_config_pbtxt(config_pbtxt)
         return settings, config_pbtxt, list(settings.warnings)
@@ -273,7 +275,7 @@ def _is_unbuilt(folder: Path) -> bool:
     except (OSError, RepositoryError):
         return False
     misplaced = any(name in ARTEFACT_NAMES.values() or looks_like_version(name) for name in names)
-    return bool(settings.config.optimize) and not misplaced
+    return bool(settings.config.optimize or settings.config.source) and not misplaced
 
 
 def _no_version(folder: Path, config: ModelConfig) -> RepositoryError:
@@ -288,7 +290,9 @@ def _no_version(folder: Path, config: ModelConfig) -> RepositoryError:
         remedy = "name versions by whole numbers from 1 without leading zeros, as in `1`"
         return _error(folder, f"{shown(meant[0])} is no version folder", f"rename it: {remedy}")
     remedy = f"add a version folder `1/` with {artefact}"
-    if config.optimize:
+    if config.source:
+        remedy = f"pull one with `penstock models pull {folder}`"
+    elif config.optimize:
         remedy = f"make one with `penstock optimize {folder}`"
     if (folder / "train.py").exists():
         remedy = f"build it with `python {folder / 'train.py'}`, or {remedy}"
