@@ -95,7 +95,7 @@ def basis_of(config: ModelConfig) -> str:
         dict(sorted(config.labels.items())),
         config.traffic.model_dump(mode="json", exclude_defaults=True),
     ]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def effective(config: ModelConfig, state: ModelState) -> tuple[Mapping[str, int], Traffic]:
@@ -174,4 +174,5 @@ def _arms(weights: Mapping[int, tuple[str, float]], default: int) -> tuple[Arm, 
         for version, (name, weight) in weights.items()
         if weight > 0
     ]
-    return tuple(sorted(arms, key=lambda arm: arm.version == default))
+    # By nothing but the versions, so that a caller has the same place wherever rules were read.
+    return tuple(sorted(arms, key=lambda arm: (arm.version == default, arm.version)))

@@ -47,6 +47,18 @@ def test_split_resolves_labels_and_puts_stable_last() -> None:
     assert rules.version_at(0.2501) == 3
 
 
+def test_order_of_the_settings_changes_neither_places_nor_basis() -> None:
+    labels = {"stable": 3, "canary": 4, "dark": 5}
+    split = {"dark": 1, "canary": 1, "stable": 2}
+    config = config_of(labels=labels, traffic={"split": split})
+    other = config_of(
+        labels=dict(sorted(labels.items())), traffic={"split": dict(sorted(split.items()))}
+    )
+    assert basis_of(config) == basis_of(other)
+    assert rules_of("m", config, ModelState()) == rules_of("m", other, ModelState())
+    assert basis_of(config) != basis_of(config_of(labels=labels))
+
+
 def test_split_adds_up_what_names_one_version_twice() -> None:
     config = config_of(labels={"stable": 3}, traffic={"split": {"stable": 1, "3": 1, "4": 2}})
     rules = rules_of("m", config, ModelState())
