@@ -12,6 +12,7 @@ from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
 from serve.backends.base import BackendSource
 from serve.config import ModelConfig
+from serve.config.traffic import Traffic
 from serve.executors.ray.engine_replica import EngineReplica, EngineSpec
 from serve.executors.ray.gateway_tier import GRACE_S
 from serve.executors.ray.placement import actor_options
@@ -30,9 +31,9 @@ DIGEST_CHARACTERS = 10
 def application_name(server: str, source: BackendSource) -> str:
     """A name for just this: other settings, or other files, are another application.
 
-    Files count by size and time, labels not at all. Blocks on the disk.
+    Files count by size and time, labels and traffic not at all. Blocks on the disk.
     """
-    settings = source.config.model_copy(update={"labels": {}})
+    settings = source.config.model_copy(update={"labels": {}, "traffic": Traffic()})
     digest = hashlib.sha256(settings_text(settings).encode())
     inside = [path for path in sorted(source.artefact.parent.rglob("*")) if path.is_file()]
     beside = [path for path in sorted(source.folder.iterdir()) if path.is_file()]

@@ -275,15 +275,17 @@ def test_gateways_end_before_the_replicas(serve: Serve, root: Path) -> None:
     assert set(others) == {f"delete {name}" for name in names}
 
 
-def test_labels_move_without_another_application(serve: Serve, root: Path) -> None:
+def test_labels_and_traffic_change_without_another_application(serve: Serve, root: Path) -> None:
     write(root, "one/model.yaml", "labels: {stable: 1}")
     fleet = a_fleet()
     fleet.want(scan(root))
     settled(fleet, serve)
     before = serve.told()
-    write(root, "one/model.yaml", "labels: {main: 1}")
+    write(root, "one/model.yaml", "labels: {main: 1}\ntraffic: {split: {main: 1}}")
     fleet.want(scan(root))
     assert serve.called() == [f"run {GATEWAYS}"]
     assert serve.told() == before
     (told,) = [each for each in serve.plans[-1]["versions"] if each["name"] == "one"]
-    assert json.loads(told["settings"])["labels"] == {"main": 1}
+    settings = json.loads(told["settings"])
+    assert settings["labels"] == {"main": 1}
+    assert settings["traffic"] == {"split": {"main": 1.0}}
