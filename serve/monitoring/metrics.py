@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -28,6 +28,7 @@ __all__ = [
     "RequestSeries",
     "ServerMetrics",
     "SharedCacheMetrics",
+    "TrafficMetrics",
     "VersionMetrics",
 ]
 
@@ -168,6 +169,24 @@ class SharedCacheMetrics:
     available: bool = True
 
 
+@dataclass(slots=True, kw_only=True)
+class TrafficMetrics:
+    """A version that the traffic rules of its model name.
+
+    ``weight``: its share of the requests that name no version, 0 to 1; ``agreed`` to ``dropped``:
+    what became of the copies that it was given as a shadow; ``outcomes``, ``outcome_sum``: what
+    callers said became of its predictions.
+    """
+
+    weight: float = 0.0
+    agreed: int = 0
+    disagreed: int = 0
+    failed: int = 0
+    dropped: int = 0
+    outcomes: int = 0
+    outcome_sum: float = 0.0
+
+
 @dataclass(slots=True)
 class VersionMetrics:
     """Everything counted about one model version; gauges are read from its batcher."""
@@ -237,6 +256,8 @@ class ServerMetrics:
         self.versions: dict[tuple[str, str], VersionMetrics] = {}
         self.errors: Counter[tuple[str, str, str]] = Counter()
         self.shared_cache: SharedCacheMetrics | None = None
+        self.traffic: Callable[[], Mapping[tuple[str, str], TrafficMetrics]] = dict
+        """Reads them by model and version; called in any thread."""
 
     def version(self, model: str, version: str) -> VersionMetrics:
         """The metrics of a version, made on first use."""

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from serve.clock import NS_PER_S
 from serve.monitoring.cache_families import cache_families
 from serve.monitoring.metrics import Histogram, ServerMetrics
+from serve.monitoring.traffic_families import traffic_families
 
 __all__ = ["States", "exposition", "seconds"]
 
@@ -42,6 +43,7 @@ class _ServerCollector(Collector):
         yield from self._batches()
         yield from self._replicas()
         yield from cache_families(self._metrics)
+        yield from traffic_families(self._metrics)
         yield self._errors()
         yield self._model_states()
         for name, (text, read) in self._gauges.items():
