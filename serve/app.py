@@ -335,6 +335,9 @@ class GatewayApp(_Listening):
         await self._listen(share_ports=True)
         log.info("gateway on %s", self.addresses())
 
+    def _manifests(self, name: str) -> dict[str, Manifest]:
+        return self._controller.manifests(name)
+
     def _replicas(self) -> dict[tuple[str, str], Replicas]:
         return self._controller.replicas()
 

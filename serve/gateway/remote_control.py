@@ -23,6 +23,7 @@ from serve.gateway.cold_start import ColdStart
 from serve.gateway.endpoint import Endpoint
 from serve.gateway.overview import Member, Replicas
 from serve.monitoring.metrics import ReplicaMetrics, ServerMetrics
+from serve.repository.manifest import Manifest
 from serve.repository.table import WHOLE_MODEL, ModelTable
 
 __all__ = ["RemoteController", "ReplicaFinder"]
@@ -88,7 +89,10 @@ class RemoteController:
         options: RemoteOptions,
         drain_timeout_s: float,
         make_endpoint: Callable[[LiveModel, Clock], Endpoint] = Endpoint,
+        place: Callable[[str, ModelConfig], None] | None = None,
     ) -> None:
+        """``place`` is called with the settings of a model that count from then on, and sets its
+        labels; by default to what they say."""
         # shared
         self._make_endpoint = make_endpoint
         self._table = table
@@ -98,7 +102,9 @@ class RemoteController:
         self._finder = finder
         self._options = options
         self._drain_timeout_s = drain_timeout_s
+        self._place = place or (lambda name, config: table.set_labels(name, config.labels))
         # state
+        self._plan = Plan()
         self._used: dict[Key, _Running] = {}
         self._known: set[Key] = set()
         self._wanted: dict[Key, tuple[int, int]] = {}
@@ -113,11 +119,12 @@ class RemoteController:
         when what the plan no longer has is answered and closed.
         """
         async with self._applying:
+            self._plan = plan
             self._wanted = {
                 (served.name, served.version): _bounds(served.config) for served in plan.versions
             }
             begun: list[asyncio.Task[None]] = []
-            self._move_labels(plan, first=True)
+            self._place_models(plan, first=True)
             for served in plan.versions:
                 key = (served.name, served.version)
                 running = self._used.get(key)
@@ -133,7 +140,7 @@ class RemoteController:
                 _, late = await asyncio.wait(begun, timeout=SETTLE_S)
                 if late:
                     self._say_unreachable()
-            self._move_labels(plan)
+            self._place_models(plan)
             leaving += [self._retire(running) for running in self._retiring]
             await asyncio.gather(*leaving)
 
@@ -152,6 +159,14 @@ class RemoteController:
             )
         return found
 
+    def manifests(self, name: str) -> dict[str, Manifest]:
+        """The manifests of a model's versions, as far as the plan has them."""
+        found = {}
+        for served in self._plan.versions:
+            if served.name == name and (manifest := served.read_manifest()) is not None:
+                found[str(served.version)] = manifest
+        return found
+
     def idle(self) -> bool:
         """Whether every accepted request has been answered."""
         return all(endpoint.live.batcher.idle for endpoint in self._table.handles())
@@ -165,8 +180,8 @@ class RemoteController:
 
     # inside
 
-    def _move_labels(self, plan: Plan, *, first: bool = False) -> None:
-        """Let labels stand where a plan says, for models of which all that it has is ready.
+    def _place_models(self, plan: Plan, *, first: bool = False) -> None:
+        """Let the settings of a plan count, for models of which all that it has is ready.
 
         With ``first``, only for models that nothing answers for yet.
         """
@@ -178,7 +193,7 @@ class RemoteController:
             answers = ready >= {str(s.version) for s in versions if s.state == "READY"}
             whole = answers and all(s.state == "READY" for s in versions)
             if (first and not ready) or (not first and whole):
-                self._table.set_labels(name, versions[0].config.labels)
+                self._place(name, versions[0].config)
 
     def _say(self, served: Served) -> None:
         if served.state == "UNAVAILABLE":

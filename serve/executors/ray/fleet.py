@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,10 +28,10 @@ from serve.executors.ray.failure import last_line
 from serve.executors.ray.gateway_replica import GatewaySpec, MakeServer
 from serve.executors.ray.gateway_tier import GRACE_S, GatewayTier, places
 from serve.executors.ray.placement import actor_options, unmet
-from serve.executors.ray.plan import Plan, Served, settings_text
+from serve.executors.ray.plan import Plan, Served, manifest_text, settings_text
 from serve.executors.ray.router import ENGINE
 from serve.executors.ray.status import Progress, Seen, state_of
-from serve.repository.entry import Repository
+from serve.repository.entry import ModelEntry, Repository
 from serve.repository.manifest import read_manifest, settings_of
 
 __all__ = ["Fleet"]
@@ -51,6 +52,7 @@ class _Wanted:
     application: str
     began_ns: int
     progress: Progress = LOADING
+    manifest: str = ""
 
 
 class Fleet:
@@ -105,41 +107,27 @@ class Fleet:
         self._adopted = set(left)
         self._deployed |= self._adopted
 
-    def want(self, repository: Repository) -> None:
-        """Have the repository's versions served from now on; see ``look`` for how far it is."""
-        broken = [
-            Served(b.name, 0, "UNAVAILABLE", str(b.error)) for b in repository.broken.values()
-        ]
+    def want(self, repository: Repository, read: Collection[str] | None = None) -> None:
+        """Have the repository's versions served from now on; see ``look`` for how far it is.
+
+        ``read`` are the models that were read again, None: all of them. Others stay as they are,
+        whatever has happened to their files.
+        """
+        broken = [each for each in self._broken if read is not None and each.name not in read]
+        wanted = {
+            key: each
+            for key, each in self._wanted.items()
+            if read is not None and key[0] not in read
+        }
         for model in repository.unbuilt.values():
-            log.info("model '%s' is not served: %s", model.name, model.error)
-        wanted: dict[Key, _Wanted] = {}
+            if read is None or model.name in read:
+                log.info("model '%s' is not served: %s", model.name, model.error)
+        for model in repository.broken.values():
+            if read is None or model.name in read:
+                broken.append(_not_served(model.name, 0, model.error))
         for entry in repository.models.values():
-            for warning in entry.warnings:
-                log.warning("%s", warning)
-            for number, error in entry.broken_versions.items():
-                broken.append(Served(entry.name, number, "UNAVAILABLE", str(error)))
-            for version in entry.versions:
-                key = (entry.name, version.number)
-                try:
-                    source = _with_manifest(source_of(entry, version))
-                except PenstockError as error:
-                    broken.append(Served(*key, "UNAVAILABLE", str(error)))
-                    continue
-                name = application_name(self._settings.name, source)
-                known = self._wanted.get(key)
-                if known is None or known.application != name:
-                    known = _Wanted(source, name, self._clock())
-                elif known.progress.final:  # what it failed for may be mended
-                    self._delete(name)
-                    known = _Wanted(source, name, self._clock())
-                # What makes no other application, labels, may still be another.
-                wanted[key] = replace(known, source=source)
-                serving = self._serving.get(key)
-                if serving is not None and serving.application == name:
-                    self._serving[key] = replace(serving, source=source)
-        for served in broken:
-            where = f"model '{served.name}'" + (f" version {served.version}" * bool(served.version))
-            log.error("%s is not served: %s", where, served.reason)
+            if read is None or entry.name in read:
+                wanted |= self._wanted_of(entry, broken)
         self._broken = tuple(broken)
         self._wanted = wanted
         self._tell()
@@ -202,6 +190,34 @@ class Fleet:
 
     # inside
 
+    def _wanted_of(self, entry: ModelEntry, broken: list[Served]) -> dict[Key, _Wanted]:
+        """The versions of a model that was read; those that cannot be served go to ``broken``."""
+        for warning in entry.warnings:
+            log.warning("%s", warning)
+        for number, error in entry.broken_versions.items():
+            broken.append(_not_served(entry.name, number, error))
+        wanted: dict[Key, _Wanted] = {}
+        for version in entry.versions:
+            key = (entry.name, version.number)
+            try:
+                source, manifest = _with_manifest(source_of(entry, version))
+            except PenstockError as error:
+                broken.append(_not_served(*key, error))
+                continue
+            name = application_name(self._settings.name, source)
+            known = self._wanted.get(key)
+            if known is None or known.application != name:
+                known = _Wanted(source, name, self._clock())
+            elif known.progress.final:  # what it failed for may be mended
+                self._delete(name)
+                known = _Wanted(source, name, self._clock())
+            # What makes no other application, labels, may still be another.
+            wanted[key] = replace(known, source=source, manifest=manifest)
+            serving = self._serving.get(key)
+            if serving is not None and serving.application == name:
+                self._serving[key] = replace(serving, source=source, manifest=manifest)
+        return wanted
+
     def _spec(self, wanted: _Wanted) -> EngineSpec:
         # A folder for each application: who listens looks through its folder for dead sockets.
         folder = self._cluster.folder / wanted.application.rpartition(":")[2]
@@ -236,12 +252,13 @@ class Fleet:
                     shown.progress.reason * (shown.progress.state == "UNAVAILABLE"),
                     shown.application,
                     settings_text(shown.source.config),
+                    shown.manifest,
                 )
             )
         for key in self._kept():
             serving = self._serving[key]
             text = settings_text(serving.source.config)
-            versions.append(Served(*key, "READY", "", serving.application, text))
+            versions.append(Served(*key, "READY", "", serving.application, text, serving.manifest))
         return Plan((*versions, *self._broken), self._tried)
 
     def _kept(self) -> list[Key]:
@@ -312,9 +329,16 @@ def _has_replica(application: Any) -> bool:
     return deployment is not None and deployment.replica_states.get("RUNNING", 0) > 0
 
 
-def _with_manifest(source: BackendSource) -> BackendSource:
-    """A source with the settings that its manifest adds, as gateways need them."""
+def _not_served(name: str, version: int, error: PenstockError) -> Served:
+    where = f"model '{name}'" + (f" version {version}" * bool(version))
+    log.error("%s is not served: %s", where, error)
+    return Served(name, version, "UNAVAILABLE", str(error))
+
+
+def _with_manifest(source: BackendSource) -> tuple[BackendSource, str]:
+    """A source with the settings that its manifest adds, as gateways need them; and that."""
     manifest = read_manifest(source.artefact.parent)
     if manifest is None:
-        return source
-    return replace(source, config=settings_of(source.config, manifest))
+        return source, ""
+    settings = settings_of(source.config, manifest)
+    return replace(source, config=settings), manifest_text(manifest)

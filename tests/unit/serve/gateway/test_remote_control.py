@@ -176,6 +176,28 @@ async def test_replicas_of_every_version_of_the_plan_are_told(bench: Bench, tmp_
         assert await asyncio.to_thread(engine.drain, PATIENCE_S)
 
 
+MANIFEST = {
+    "schema_version": 1,
+    "name": "m",
+    "version": 2,
+    "created": "2024-01-01T00:00:00+00:00",
+    "signature": {"inputs": [], "outputs": []},
+    "files": [{"path": "model.onnx", "sha256": "0" * 64, "bytes": 5}],
+}
+
+
+async def test_manifests_are_those_of_the_plan(bench: Bench) -> None:
+    assert bench.controller.manifests("m") == {}
+    await bench.apply(
+        Served("m", 1, "LOADING"),
+        Served("m", 2, "LOADING", manifest=json.dumps(MANIFEST)),
+        Served("n", 2, "LOADING"),
+    )
+    (found,) = bench.controller.manifests("m").items()
+    assert (found[0], found[1].name) == ("2", "m")
+    assert bench.controller.manifests("n") == {}
+
+
 async def test_model_without_a_replica_is_woken_by_a_request(bench: Bench, tmp_path: Path) -> None:
     resting = Served("m", 1, "READY", "", "one", '{"autoscaling": {"min_replicas": 0}}')
     with an_engine(tmp_path, Model(), "first") as engine:

@@ -289,3 +289,25 @@ def test_labels_and_traffic_change_without_another_application(serve: Serve, roo
     settings = json.loads(told["settings"])
     assert settings["labels"] == {"main": 1}
     assert settings["traffic"] == {"split": {"main": 1.0}}
+
+
+def test_models_that_were_not_read_again_stay_as_they_are(
+    serve: Serve, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(root, "broken/model.yaml", "labels: [\n")
+    onnx_models.identity(root / "broken/1/model.onnx")
+    fleet = a_fleet()
+    fleet.want(scan(root))
+    settled(fleet, serve)
+    before = serve.told()
+    caplog.clear()
+    onnx_models.identity(root / "one/2/model.onnx")
+    onnx_models.identity(root / "two/2/model.onnx")
+    (root / "two/1/model.onnx").touch()
+    fleet.want(scan(root), {"one"})
+    (new,) = [call for call in serve.called() if call != f"run {GATEWAYS}"]
+    assert new.startswith("run penstock:one:2:")
+    after = serve.told()
+    assert after.pop("one/2")[0] == "LOADING"
+    assert after == before
+    assert caplog.messages == []
