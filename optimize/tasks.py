@@ -22,7 +22,7 @@ from optimize.steps.base import EXPORT, MODEL, PROGRAM, Context, Teaching, op_co
 from serve.repository.golden import read_golden, write_golden
 from serve.tensors import Array
 
-__all__ = ["TASKS", "Task"]
+__all__ = ["TASKS", "Task", "export_model"]
 
 Task = Callable[[dict[str, Any], Path], None]
 
@@ -54,11 +54,23 @@ def source(task: dict[str, Any], output: Path) -> None:
 
 def export(task: dict[str, Any], output: Path) -> None:
     """The trained model as one graph, with its preprocessing."""
+    model, features, _ = _loaded(task)
+    export_model(model, features, output)
+
+
+def registered(task: dict[str, Any], output: Path) -> None:
+    """The same of a model out of MLflow's registry, with its signature and golden samples."""
+    from optimize.registered import export_registered
+
+    export_registered(Path(task["folder"]), task["flavour"], output)
+
+
+def export_model(model: Any, features: Any, output: Path) -> None:
+    """The graph of a model in ``output``; ``features`` are rows that it takes."""
     from optimize.convert.trained import convert
     from optimize.source.original import own_graph
     from optimize.source.table import inputs_of
 
-    model, features, _ = _loaded(task)
     if isinstance(model, Network):
         _export_network(model, features, output)
         return
@@ -305,5 +317,8 @@ def _describe(output: Path) -> None:
 
 TASKS: dict[str, Task] = {
     each.__name__: each
-    for each in (source, export, reference, teach, step, verify, profile, package, replay)
+    for each in (
+        *(source, export, registered, reference, teach, step),
+        *(verify, profile, package, replay),
+    )
 }

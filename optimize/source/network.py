@@ -5,6 +5,7 @@ A source returns the module itself, or a mapping with ``module`` and, for text, 
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
@@ -204,7 +205,9 @@ def as_network(
     unknown = sorted(set(parts) - set(KEYS))
     if unknown:
         raise _wrong(f"the mapping has {unknown[0]!r}", f"it may have: {', '.join(KEYS)}")
-    module.to("cpu").eval()
+    module.to("cpu")
+    with contextlib.suppress(NotImplementedError):  # a program has no other mode than its own
+        module.eval()
     places = {name: tuple(each) for name, each in variable.items()}
     classes = parts.get("classes")
     made = Network(
