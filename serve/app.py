@@ -220,8 +220,14 @@ class App(_Listening):
     """One process's server, with the models in it."""
 
     def __init__(
-        self, repository: Path, settings: ServerSettings, clock: Clock = monotonic_ns
+        self,
+        repository: Path,
+        settings: ServerSettings,
+        clock: Clock = monotonic_ns,
+        *,
+        renew: Callable[[], None] = lambda: None,
     ) -> None:
+        """``renew`` brings the repository's folder up to date, see ``ModelControl``."""
         super().__init__(settings, clock)
         self._controller: Controller = Controller(
             self._table,
@@ -238,6 +244,7 @@ class App(_Listening):
             self._table,
             mode=settings.model_control_mode,
             poll_s=settings.repository_poll_secs,
+            renew=renew,
         )
         self.gateway.set_control(self._control)
         self._rereading: asyncio.Task[None] | None = None
@@ -249,6 +256,15 @@ class App(_Listening):
         and RepositoryError if the repository itself cannot be read.
         """
         repository = await self._control.read()
+        if self._settings.model_control_mode == "poll" and not self._settings.tracking_uri:
+            for entry in repository.models.values():
+                if entry.config.source:
+                    log.warning(
+                        "model '%s' does not follow %s: nobody says where the registry is; give"
+                        " --tracking-uri, or set MLFLOW_TRACKING_URI",
+                        entry.name,
+                        entry.config.source,
+                    )
         await self._listen()
         await self._control.start(repository, self._settings.load_model)
         self._tried_all()

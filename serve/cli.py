@@ -19,6 +19,9 @@ import typer.core
 from pydantic import BaseModel, ValidationError
 
 from serve.commands.models import models
+from serve.commands.optimize import OptimizeCommand, optimize
+from serve.commands.registry import TRACKING_URI, follow_sources
+from serve.commands.repository import Repo, is_remote, place_of
 from serve.config import AdminSettings, GrpcSettings, HttpSettings, ServerSettings
 from serve.errors import PenstockError
 
@@ -35,11 +38,11 @@ app = typer.Typer(
     help="Serve a folder of models over HTTP and gRPC, batched, inside their SLO.",
 )
 app.add_typer(models, name="models")
+app.command(cls=OptimizeCommand, epilog="Example: penstock optimize models/fraud")(optimize)
 
 HTTP, GRPC, ADMIN, OWN = HttpSettings(), GrpcSettings(), AdminSettings(), ServerSettings()
 """The defaults of every flag."""
 
-Repo = Annotated[Path, typer.Argument(help="Model repository: a folder a model.", metavar="REPO")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
@@ -57,6 +60,9 @@ def _grpc(name: str) -> Any:
 
 def _own(name: str) -> Any:
     return typer.Option(help=_described(ServerSettings, name), rich_help_panel="Server")
+
+
+Cache = Annotated[Path | None, _own("repository_cache")]
 
 
 def _flag(group: str, field: str) -> str:
@@ -104,6 +110,8 @@ class _ServeCommand(typer.core.TyperCommand):
 
 
 def _is_address(text: str) -> bool:
+    if is_remote(text):
+        return text.startswith("ray://")
     return text in ("auto", "local") or not (text.startswith("-") or Path(text).is_dir())
 
 
@@ -131,6 +139,12 @@ def serve(
     ] = OWN.model_control_mode,
     repository_poll_secs: Annotated[float, _own("repository_poll_secs")] = OWN.repository_poll_secs,
     load_model: Annotated[list[str], _own("load_model")] = [],  # noqa: B006 - typer copies it
+    repository_cache: Cache = OWN.repository_cache,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(help=_described(ServerSettings, "tracking_uri"), envvar=TRACKING_URI),
+    ] = OWN.tracking_uri,
+    registry_poll_secs: Annotated[float, _own("registry_poll_secs")] = OWN.registry_poll_secs,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], _own("log_level")
     ] = OWN.log_level,
@@ -216,6 +230,9 @@ def serve(
         model_control_mode=model_control_mode,
         repository_poll_secs=repository_poll_secs,
         load_model=tuple(load_model),
+        repository_cache=repository_cache,
+        tracking_uri=tracking_uri,
+        registry_poll_secs=registry_poll_secs,
         log_level=log_level,
         log_format=log_format,
         access_log=access_log,
@@ -239,16 +256,22 @@ def serve(
         raise typer.Exit(code)
 
 
-def _run_on_ray(repo: Path, settings: ServerSettings, address: str, gateways: int) -> int:
+def _run_on_ray(repo: str, settings: ServerSettings, address: str, gateways: int) -> int:
     from serve.app import GatewayApp
     from serve.executors.ray.run import serve_on_ray
     from serve.monitoring.logs import set_up_logs
 
     set_up_logs(settings.log_level, settings.log_format)
-    return serve_on_ray(repo, settings, GatewayApp, address, gateways)
+    if is_remote(repo) and address != "local" and settings.repository_cache is None:
+        raise ValueError(
+            f"{repo} on a cluster that was joined is copied to a folder that all nodes see: name it"
+            " with --repository-cache"
+        )
+    root, _ = place_of(repo, settings.repository_cache)
+    return serve_on_ray(root, settings, GatewayApp, address, gateways)
 
 
-def _run_server(repo: Path, settings: ServerSettings) -> None:
+def _run_server(repo: str, settings: ServerSettings) -> None:
     import uvloop
 
     from serve.app import App
@@ -256,8 +279,12 @@ def _run_server(repo: Path, settings: ServerSettings) -> None:
 
     set_up_logs(settings.log_level, settings.log_format)
 
+    root, renew = place_of(repo, settings.repository_cache)
+    if settings.model_control_mode == "poll" and settings.tracking_uri:
+        follow_sources(root, settings.tracking_uri, settings.registry_poll_secs)
+
     async def run() -> None:
-        await App(repo, settings).run_until_signal()
+        await App(root, settings, renew=renew).run_until_signal()
 
     uvloop.run(run())
 
@@ -266,15 +293,17 @@ def _run_server(repo: Path, settings: ServerSettings) -> None:
 def check(
     repo: Repo,
     as_json: AsJson = False,
+    repository_cache: Cache = OWN.repository_cache,
     load_timeout: Annotated[float, _own("load_timeout_s")] = OWN.load_timeout_s,
 ) -> None:
     """Load every model without serving it, and explain what is wrong. Exit 1 if anything is."""
 
     from serve.gateway.check import UNBUILT, check_repository
 
+    root, _ = place_of(repo, repository_cache)
     findings = []
     settings = ServerSettings(load_timeout_s=load_timeout)
-    for finding in check_repository(repo, settings.load_timeout_s):
+    for finding in check_repository(root, settings.load_timeout_s):
         findings.append(finding)
         if not as_json:
             typer.echo(finding.as_text())
@@ -327,32 +356,6 @@ def bench(context: typer.Context) -> None:
             " `pip install 'penstock[bench]'`"
         ) from error
     bench_main(context.args)
-
-
-@app.command(epilog="Example: penstock optimize models/fraud")
-def optimize(
-    folder: Annotated[Path, typer.Argument(help="The model's folder.", metavar="MODEL_FOLDER")],
-    target: Annotated[
-        Literal["cpu", "cuda"] | None,
-        typer.Option(help="Refuse, unless optimize.target.device is this one."),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option(help="Print what would be tried, and stop.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Make the fastest version of a model that passes its gates, or none.
-
-    Exit 0: made, or nothing changed; 3: no candidate passes; 4: a measurement did not settle.
-    """
-    try:
-        from optimize.cli import main as optimize_main
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"`penstock optimize` needs the package {error.name}: install the extra with"
-            " `pip install 'penstock[cpu,optimize]'`"
-        ) from error
-    code = optimize_main(folder, target, dry_run, as_json)
-    if code:
-        raise typer.Exit(code)
 
 
 def run() -> int:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
+from serve.commands.registry import add_to
 from serve.config import AdminSettings
 
 __all__ = ["models"]
@@ -38,6 +39,7 @@ models = typer.Typer(
     help="What a running server serves; without a command: list.",
     epilog="Example: penstock models --admin localhost:8002",
 )
+add_to(models)
 
 
 @models.callback()

@@ -150,6 +150,19 @@ class ServerSettings(Settings):
     load_model: tuple[str, ...] = Field(
         (), description="A model to load at the start, with explicit; may be repeated; *: all."
     )
+    repository_cache: Path | None = Field(
+        None,
+        description="Folder for the copies of repositories in object stores; default:"
+        " penstock/repositories in the user's cache.",
+    )
+    tracking_uri: str | None = Field(
+        None,
+        description="MLflow's registry, as http://mlflow:5000: with poll, models follow their"
+        " `source` there.",
+    )
+    registry_poll_secs: float = Field(
+        30.0, gt=0, le=MAX_TIMEOUT_S, description="Time between two questions to the registry."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is logged."
     )

@@ -49,8 +49,13 @@ class ModelControl:
         mode: Mode = "none",
         poll_s: float = 15.0,
         needed: Needed = named,
+        renew: Callable[[], None] = lambda: None,
     ) -> None:
-        """``needed``: the versions that are served whatever a model's policy says."""
+        """``needed``: the versions that are served whatever a model's policy says.
+
+        ``renew`` brings the folder up to date before each look after the start. It may block,
+        and raises RepositoryError where it cannot: then all goes on as it was.
+        """
         # shared
         self.mode = mode
         self._root = root
@@ -58,6 +63,7 @@ class ModelControl:
         self._table = table
         self._poll_s = poll_s
         self._needed = needed
+        self._renew = renew
         # state
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -154,7 +160,7 @@ class ModelControl:
         """Follow the repository once, as it is now; in explicit mode for what is loaded."""
         await self._started.wait()
         try:
-            repository = await _asked(
+            repository = await self._renewed(
                 lambda: scan(self._root, may_be_empty=self.mode != "none", needed=self._needed)
             )
         except PenstockError as error:
@@ -185,7 +191,7 @@ class ModelControl:
     async def poll(self) -> None:
         """Look at the repository, and follow what has come to rest since."""
         try:
-            seen = await _asked(lambda: _prints(self._root))
+            seen = await self._renewed(lambda: _prints(self._root))
             if not seen and self._controller.serves():
                 raise _absent(self._root)  # a volume that is not there, rather than a wish
         except PenstockError as error:
@@ -198,6 +204,15 @@ class ModelControl:
             self._begin(self._follow_change(change))
 
     # inside
+
+    def _renewed(self, look: Callable[[], T]) -> asyncio.Future[T]:
+        """``look`` at the folder, up to date."""
+
+        def work() -> T:
+            self._renew()
+            return look()
+
+        return _asked(work)
 
     async def _follow(self) -> None:
         while True:
@@ -223,7 +238,7 @@ class ModelControl:
     async def _load(self, name: str, override: Override) -> None:
         folder = self._folder(name)
         async with self._lock(name):
-            entry, files = await _asked(lambda: _entry(folder, override, self._needed))
+            entry, files = await self._renewed(lambda: _entry(folder, override, self._needed))
             failed = await self._controller.bring(entry, files, again=True)
             if override.config and not failed:
                 self._overridden.add(name)

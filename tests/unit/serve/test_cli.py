@@ -179,15 +179,15 @@ def test_ray_takes_an_address_or_none(
 ) -> None:
     (tmp_path / "models").mkdir()
     monkeypatch.chdir(tmp_path)
-    runs: list[tuple[Path, str]] = []
+    runs: list[tuple[str, str]] = []
 
-    def run(repo: Path, _: ServerSettings, address: str, __: int) -> int:
+    def run(repo: str, _: ServerSettings, address: str, __: int) -> int:
         runs.append((repo, address))
         return 0
 
     monkeypatch.setattr(serve.cli, "_run_on_ray", run)
     assert invoke("serve", *flags).exit_code == 0
-    assert runs == [(Path("models"), address)]
+    assert runs == [("models", address)]
 
 
 def test_gateways_are_refused_without_ray(invoke: Invoke, served: list[ServerSettings]) -> None:
