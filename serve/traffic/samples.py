@@ -79,7 +79,7 @@ def latency_bin(duration_ns: int) -> int:
 
 def latency_bin_ms(number: int) -> float:
     """The upper end of a bin."""
-    return 2.0 ** (number / PER_OCTAVE) / 1e6
+    return math.exp2(number / PER_OCTAVE) / 1e6
 
 
 def score_bins(scores: npt.NDArray[np.floating]) -> dict[int, int]:

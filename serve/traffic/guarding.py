@@ -1,0 +1,321 @@
+"""The guards of a rollout, one function each: what they say of two versions' counts.
+
+They take what was seen of both over the same time and a level ``alpha``, and may be asked at every
+moment: for each, the chance that it ever calls a version bad that is within the limit is at most
+``alpha``. All are statements on rates (``serve.traffic.sequential``): "p99 is at most t" is "the
+rate of requests that take longer than t is at most 1 %". Requests count as independent of each
+other at a given time. That rates change over time does no harm as long as both versions see it:
+the share of a step is fixed, so their averages move together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from serve.config.traffic import Guards
+from serve.traffic.samples import Sample, latency_bin, latency_bin_ms
+from serve.traffic.sequential import (
+    increase_evidence,
+    least_increase,
+    most_hits_below,
+    rate_bounds,
+    rate_evidence,
+    threshold_of,
+    trials_to_be_below,
+)
+from serve.traffic.shift import independent, shift_of
+from serve.traffic.verdict import GuardName, State, Verdict
+
+__all__ = ["GUARDS", "Guard", "Seen", "disagreement"]
+
+TAIL = 0.01
+PATIENCE = 10
+"""A guard that knows too little of stable waits for this many times ``min_requests``."""
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What was seen of two versions over the same time, and how to speak of it.
+
+    ``alone``: stable gets no requests any more, and ``stable`` is of the time before.
+    """
+
+    new: Sample
+    stable: Sample
+    new_name: str = "the new version"
+    stable_name: str = "stable"
+    within: str = ""
+    alone: bool = False
+    needed: int = 1
+    """Requests of the new version without which no guard holds."""
+
+    def judged(
+        self,
+        guard: GuardName,
+        text: str,
+        *,
+        breached: bool,
+        samples: int,
+        new: float | None = None,
+        stable: float | None = None,
+        limit: float | None = None,
+    ) -> Verdict:
+        """The verdict of a guard that knows what it has to."""
+        state: State = "holds" if samples >= self.needed else "waiting"
+        state = "breached" if breached else state
+        return Verdict(
+            guard=guard,
+            state=state,
+            new=new,
+            stable=stable,
+            limit=limit,
+            samples=samples,
+            needed=self.needed,
+            text=text + self.within,
+        )
+
+    def unknown(
+        self, guard: GuardName, text: str, samples: int, limit: float | None = None
+    ) -> Verdict:
+        """The verdict of a guard that knows too little of stable: it does not wait for ever."""
+        waits = not self.alone and samples < PATIENCE * self.needed
+        return Verdict(
+            guard=guard,
+            state="waiting" if waits else "off",
+            limit=limit,
+            samples=samples,
+            needed=self.needed,
+            text=text,
+        )
+
+    def off(self, guard: GuardName, text: str = "not asked for") -> Verdict:
+        """The verdict of a guard that has nothing to say."""
+        samples = self.new.answered + self.new.failed
+        return Verdict(
+            guard=guard,
+            state="off",
+            samples=samples,
+            needed=self.needed,
+            text=f"{guard.value}: {text}",
+        )
+
+
+Guard = Callable[[Guards, float | None, Seen, float], Verdict]
+"""Guards of the model, its SLO's latency in ms, what was seen, alpha."""
+
+
+def errors(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> Verdict:
+    """Failed requests, of those accepted, against those of stable."""
+    new, stable = seen.new, seen.stable
+    return _increase(
+        GuardName.ERRORS,
+        seen,
+        (new.failed, new.failed + new.answered, stable.failed, stable.failed + stable.answered),
+        guards.max_error_rate_increase,
+        alpha,
+    )
+
+
+def refusals(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> Verdict:
+    """Refused requests, of all, against those of stable."""
+    new, stable = seen.new, seen.stable
+    return _increase(
+        GuardName.REFUSALS,
+        seen,
+        (
+            new.refused,
+            new.refused + new.failed + new.answered,
+            stable.refused,
+            stable.refused + stable.failed + stable.answered,
+        ),
+        guards.max_refusal_rate_increase,
+        alpha,
+    )
+
+
+def p99_slo(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> Verdict:
+    """p99 against a latency that is given."""
+    limit_ms = slo_ms if guards.p99_ms is None else guards.p99_ms
+    if limit_ms is None:
+        return seen.off(GuardName.P99_SLO, "no limit, as the model has no slo.latency_ms")
+    return _tail(GuardName.P99_SLO, seen, limit_ms, "", None, alpha)
+
+
+def p99_stable(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> Verdict:
+    """p99 against that of stable at the same time.
+
+    The limit follows from the upper end of what is known of stable's p99, at half of alpha. That
+    end is too low only if it is for one latency, the true p99; and too high a limit does no harm:
+    so one test of each side suffices, though the limit moves with every look.
+    """
+    guard = GuardName.P99_STABLE
+    if guards.max_p99_ratio is None:
+        return seen.off(guard)
+    stable_bin = _p99_bin(seen.stable.latencies, alpha / 2)
+    samples = sum(seen.new.latencies.values())
+    if stable_bin is None:
+        known = sum(seen.stable.latencies.values())
+        text = (
+            f"p99: {seen.stable_name} has answered {_many(known)}, its p99 takes about"
+            f" {trials_to_be_below(TAIL, alpha / 2):,} to know"
+        )
+        return seen.unknown(guard, text, samples)
+    stable_ms = latency_bin_ms(stable_bin)
+    limit_ms = max(guards.max_p99_ratio * stable_ms, guards.min_p99_ms)
+    why = f"{guards.max_p99_ratio:.3g} x the {stable_ms:.3g} ms of {seen.stable_name}"
+    if limit_ms > guards.max_p99_ratio * stable_ms:
+        why = f"{seen.stable_name} has {stable_ms:.3g} ms, but below {limit_ms:.3g} all is well"
+    return _tail(guard, seen, limit_ms, why, seen.stable.quantile_ms(1 - TAIL), alpha / 2)
+
+
+def disagreement(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> Verdict:
+    """Shadow copies whose answer was another, or an error, of all that were answered."""
+    guard, limit = GuardName.DISAGREEMENT, guards.max_disagreement
+    if limit is None:
+        return seen.off(guard)
+    trials = seen.new.compared + seen.new.shadow_failed
+    hits = seen.new.disagreed + seen.new.shadow_failed
+    if not trials:
+        text = (
+            f"disagreement: no answers of {seen.new_name} were compared;"
+            " let it shadow before the rollout, or drop guards.max_disagreement"
+        )
+        return seen.judged(guard, text, breached=False, samples=0, limit=limit)
+    breached = rate_evidence(hits, trials, limit) >= threshold_of(alpha)
+    text = f"disagreement: {_percent(hits / trials)} of {trials:,} copies to {seen.new_name}"
+    if breached:
+        text += f" (at least {_percent(rate_bounds(hits, trials, alpha)[0])})"
+    text += f", {_percent(limit)} allowed"
+    return seen.judged(
+        guard, text, breached=breached, samples=trials, new=hits / trials, limit=limit
+    )
+
+
+def scores(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> Verdict:
+    """The distribution of the scores against that of stable."""
+    guard, limit = GuardName.SCORES, guards.max_score_shift
+    if limit is None:
+        return seen.off(guard)
+    samples = independent(seen.new)
+    if not seen.stable.scores:
+        if not seen.new.scores and seen.stable.answered and seen.new.answered >= seen.needed:
+            return seen.off(guard, "the model has no output that is a score")
+        text = f"scores: none of {seen.stable_name} to compare with"
+        return seen.unknown(guard, text, samples, limit)
+    if not seen.new.scores:
+        text = f"scores: {seen.new_name} has given none yet, {seen.stable_name} has"
+        return seen.judged(guard, text, breached=False, samples=0, limit=limit)
+    shift = shift_of(seen.new, seen.stable, limit, alpha)
+    rows = f"{sum(seen.new.scores.values()):,} and {sum(seen.stable.scores.values()):,} rows"
+    text = (
+        f"scores: the distributions of {seen.new_name} and {seen.stable_name} differ by"
+        f" {shift.distance:.2f} over {rows}"
+    )
+    if shift.at_least:
+        text += f" (at least {shift.at_least:.2f})"
+    text += f", {limit:.3g} allowed"
+    return seen.judged(
+        guard,
+        text,
+        breached=shift.at_least > 0,
+        samples=samples,
+        new=shift.distance,
+        limit=limit,
+    )
+
+
+GUARDS: tuple[tuple[GuardName, Guard], ...] = (
+    (GuardName.ERRORS, errors),
+    (GuardName.P99_SLO, p99_slo),
+    (GuardName.P99_STABLE, p99_stable),
+    (GuardName.REFUSALS, refusals),
+    (GuardName.DISAGREEMENT, disagreement),
+    (GuardName.SCORES, scores),
+)
+
+
+def _increase(
+    guard: GuardName,
+    seen: Seen,
+    counts: tuple[int, int, int, int],
+    limit: float | None,
+    alpha: float,
+) -> Verdict:
+    """Whether hits are more of the trials of the new version than of stable's, by a limit."""
+    if limit is None:
+        return seen.off(guard)
+    hits, trials, base_hits, base_trials = counts
+    if not base_trials:
+        text = f"{guard.value}: {seen.stable_name} has no requests to compare with"
+        return seen.unknown(guard, text, trials, limit)
+    breached = increase_evidence(*counts, limit) >= threshold_of(alpha)
+    share, base = hits / max(1, trials), base_hits / base_trials
+    text = (
+        f"{guard.value}: {_percent(share)} of {_many(trials)} of {seen.new_name},"
+        f" {_percent(base)} of {base_trials:,} of {seen.stable_name}"
+    )
+    if breached:
+        text += f": at least {100 * least_increase(*counts, alpha):.2g} points more"
+    text += f", {100 * limit:.3g} allowed" if breached else f", +{100 * limit:.3g} points allowed"
+    return seen.judged(
+        guard, text, breached=breached, samples=trials, new=share, stable=base, limit=limit
+    )
+
+
+def _tail(
+    guard: GuardName,
+    seen: Seen,
+    limit_ms: float,
+    why: str,
+    stable_ms: float | None,
+    alpha: float,
+) -> Verdict:
+    """Whether more than 1 % of the requests take longer than a limit."""
+    last = latency_bin(round(limit_ms * 1e6))
+    trials = sum(seen.new.latencies.values())
+    hits = sum(count for number, count in seen.new.latencies.items() if number > last)
+    breached = rate_evidence(hits, trials, TAIL) >= threshold_of(alpha)
+    p99_ms = seen.new.quantile_ms(1 - TAIL)
+    if breached:
+        low = rate_bounds(hits, trials, alpha)[0]
+        text = (
+            f"p99 of {seen.new_name} is above {limit_ms:.3g} ms: {hits:,} of {_many(trials)} took"
+            f" longer (at least {_percent(low)} of them, {_percent(TAIL)} allowed)"
+        )
+        text += f"; {why}" if why else ""
+    else:
+        found = "not known" if p99_ms is None else f"{p99_ms:.3g} ms over {_many(trials)}"
+        text = f"p99 of {seen.new_name}: {found}, {limit_ms:.3g} ms allowed"
+        text += f" ({why})" if why else ""
+    return seen.judged(
+        guard,
+        text,
+        breached=breached,
+        samples=trials,
+        new=p99_ms,
+        stable=stable_ms,
+        limit=limit_ms,
+    )
+
+
+def _p99_bin(latencies: Mapping[int, int], alpha: float) -> int | None:
+    """The lowest bin of which it is known that at most 1 % take longer; None: of none, yet."""
+    allowed = most_hits_below(sum(latencies.values()), TAIL, alpha)
+    if allowed < 0:
+        return None
+    longer, found = 0, None
+    for number in sorted(latencies, reverse=True):
+        if longer > allowed:
+            break
+        found = number
+        longer += latencies[number]
+    return found
+
+
+def _many(requests: int) -> str:
+    return f"{requests:,} request" + ("" if requests == 1 else "s")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"

@@ -1,0 +1,182 @@
+"""Judging a step of a rollout: the guards, over the whole step and over its last seconds."""
+
+from __future__ import annotations
+
+from serve.config.traffic import Guards
+from serve.traffic.guarding import GUARDS, Seen, disagreement
+from serve.traffic.samples import Sample
+from serve.traffic.state import Rollout
+from serve.traffic.verdict import GuardName, Verdict
+
+__all__ = ["GuardName", "Verdict", "Watch", "spent", "watch_of"]
+
+WINDOW_S = 10.0
+WINDOW_REQUESTS = 500
+"""A window ends when it has lasted for so long, and the new version has had so many requests."""
+
+
+def spent(alpha: float, number: int) -> float:
+    """The part of ``alpha`` for the test of this number, from 0: all of them add up to it."""
+    return alpha / ((number + 1) * (number + 2))
+
+
+class Watch:
+    """What is seen of a step: one is made for each, and each time a step is held anew.
+
+    ``alpha``: for each guard, the chance that it is ever breached by a version within the limits.
+    Half of it is for the counts of the whole step, half for those of windows of ten seconds (more,
+    if there are few requests), so that a version which turns bad after a good hour is caught as
+    fast as one that is bad from the start. ``alone``: stable gets no requests in this step, and
+    the new version is compared with all that is known of stable.
+
+    Pure: it reads no clock, and may be given counts at any moments. Belongs to one thread.
+    """
+
+    def __init__(
+        self,
+        guards: Guards,
+        slo_ms: float | None,
+        alpha: float,
+        *,
+        new_name: str = "the new version",
+        stable_name: str = "stable",
+        alone: bool = False,
+    ) -> None:
+        self._guards = guards
+        self._slo_ms = slo_ms
+        self._alpha = alpha
+        self._names = (new_name, stable_name)
+        self._alone = alone
+        self._new = _Counts(everything=False)
+        self._stable = _Counts(everything=alone)
+        self._windows = 0
+        self._window_began_s = 0.0
+        self._breaches: dict[GuardName, Verdict] = {}
+
+    def see(self, now_s: float, new: Sample, stable: Sample) -> tuple[Verdict, ...]:
+        """One verdict a guard, of what both versions have counted since they were started.
+
+        The first call says from where on counts belong to the step. Counts that fall, as after
+        the restart of a gateway, only lose what was counted in between. A breach stays one.
+        """
+        if self._new.latest is None:
+            self._window_began_s = now_s
+        self._new.move(new)
+        self._stable.move(stable)
+        whole = self._seen(self._new.step, self._stable.step)
+        age_s = now_s - self._window_began_s
+        window = self._seen(self._new.window, self._stable.window, f" in the last {age_s:.0f} s")
+        verdicts = []
+        for name, guard in GUARDS:
+            verdict = self._breaches.get(name)
+            if verdict is None and guard is disagreement:
+                ever = self._seen(self._new.ever, Sample())
+                verdict = guard(self._guards, self._slo_ms, ever, self._alpha)
+            elif verdict is None:
+                verdict = guard(self._guards, self._slo_ms, whole, self._alpha / 2)
+                if verdict.state != "breached" and self._windows:
+                    part = spent(self._alpha / 2, self._windows - 1)
+                    recent = guard(self._guards, self._slo_ms, window, part)
+                    verdict = recent if recent.state == "breached" else verdict
+            if verdict.state == "breached":
+                self._breaches[name] = verdict
+            verdicts.append(verdict)
+        served = window.new.answered + window.new.failed
+        if age_s >= WINDOW_S and served >= WINDOW_REQUESTS:
+            self._windows += 1
+            self._window_began_s = now_s
+            self._new.begin_window()
+            self._stable.begin_window()
+        return tuple(verdicts)
+
+    def _seen(self, new: Sample, stable: Sample, within: str = "") -> Seen:
+        return Seen(
+            new=new,
+            stable=stable,
+            new_name=self._names[0],
+            stable_name=self._names[1],
+            within=within,
+            alone=self._alone,
+            needed=self._guards.min_requests,
+        )
+
+
+def watch_of(rollout: Rollout, guards: Guards, slo_ms: float | None, number: int) -> Watch:
+    """The watch of the step that a rollout is at.
+
+    ``number``: how many watches it had before; whatever that comes to, the chance that one of
+    them is ever breached by a version within the limits is below 1 - ``guards.confidence``, for
+    each guard.
+    """
+    return Watch(
+        guards,
+        slo_ms,
+        spent(1 - guards.confidence, number),
+        new_name=f"version {rollout.version}",
+        stable_name=f"version {rollout.stable}",
+        alone=rollout.percent >= 100,
+    )
+
+
+class _Counts:
+    """The counts of one version, since it was started, in the step, and in the window.
+
+    ``everything``: what was counted before the step belongs to it, and to each window.
+    """
+
+    def __init__(self, *, everything: bool) -> None:
+        self._everything = everything
+        self.latest: Sample | None = None
+        self._before_all = Sample()
+        self._before_step = Sample()
+        self._before_window = Sample()
+
+    def move(self, latest: Sample) -> None:
+        """Take note of what is counted now."""
+        if self.latest is None:
+            if not self._everything:
+                self._before_step = self._before_window = latest
+        elif _fell(latest, self.latest):
+            # What was seen stays seen; what came between the two looks is lost.
+            self._before_all = latest.minus(self.ever)
+            self._before_step = latest.minus(self.step)
+            self._before_window = latest.minus(self.window)
+        self.latest = latest
+
+    def begin_window(self) -> None:
+        """Count for the window from here on."""
+        if not self._everything:
+            self._before_window = self._latest
+
+    @property
+    def ever(self) -> Sample:
+        return self._latest.minus(self._before_all)
+
+    @property
+    def step(self) -> Sample:
+        return self._latest.minus(self._before_step)
+
+    @property
+    def window(self) -> Sample:
+        return self._latest.minus(self._before_window)
+
+    @property
+    def _latest(self) -> Sample:
+        return Sample() if self.latest is None else self.latest
+
+
+COUNTED = ("answered", "failed", "refused", "compared", "disagreed", "shadow_failed")
+
+
+def _fell(latest: Sample, before: Sample) -> bool:
+    """Whether a count is lower than it was."""
+    if any(getattr(latest, name) < getattr(before, name) for name in COUNTED):
+        return True
+    return any(
+        now.get(number, 0) < count
+        for now, then in (
+            (latest.latencies, before.latencies),
+            (latest.scores, before.scores),
+        )
+        for number, count in then.items()
+    )

@@ -1,0 +1,97 @@
+"""How far the scores of two versions lie apart, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+
+from serve.traffic.samples import SCORE_PARTS, Sample
+from serve.traffic.sequential import increase_evidence, least_increase, threshold_of
+
+__all__ = ["Shift", "distance", "shift_of"]
+
+NAN, INFINITE = 2**21, 2**20
+NOTABLE = (-NAN, -INFINITE, -1, 0, INFINITE - 1)
+"""The bins after which NaN, -inf, negative numbers and zeros end, and +inf begins."""
+ONE = 41 * SCORE_PARTS
+"""The bin just below 1."""
+
+
+class Shift(msgspec.Struct, frozen=True):
+    """``distance``: of Kolmogorov and Smirnov, as seen. ``at_least``: what it is at the level asked
+    for, if that is above the limit, else 0."""
+
+    distance: float
+    at_least: float
+
+
+def distance(one: Mapping[int, int], other: Mapping[int, int]) -> float:
+    """The largest difference of the shares of scores up to any bin (Kolmogorov and Smirnov), 0 to
+    1; 0 if one has none."""
+    if not one or not other:
+        return 0.0
+    _, mine, theirs = _shares(one, other)
+    return float(np.abs(mine - theirs).max())
+
+
+def shift_of(new: Sample, stable: Sample, limit: float, alpha: float) -> Shift:
+    """What is known of the distance of the scores of two versions.
+
+    "At most ``limit``" is a statement on the shares of scores up to each bin, and refuted if it is
+    for one. Bins have parts of ``alpha``, fixed beforehand, which add up to 1 at most. Rows of one
+    request are alike, so that a request counts once, however many rows it has.
+    """
+    if not new.scores or not stable.scores:
+        return Shift(0.0, 0.0)
+    bins, mine, theirs = _shares(new.scores, stable.scores)
+    gaps = np.abs(mine - theirs)
+    seen = float(gaps.max())
+    if seen <= limit:
+        return Shift(seen, 0.0)
+    trials, base_trials = independent(new), independent(stable)
+    # Any choice of bins is right, as each has its part; these are the likeliest to tell.
+    middle = (mine + theirs) / 2
+    spread = np.sqrt(np.maximum(middle * (1 - middle), 1e-9))
+    for place in {int(gaps.argmax()), int((np.maximum(gaps - limit, 0) / spread).argmax())}:
+        end = int(bins[place + 1]) if place + 1 < len(bins) else int(bins[place]) + 1
+        level = alpha * _part(int(bins[place]), end)
+        share, base = float(mine[place]), float(theirs[place])
+        if share < base:  # the same of the scores above
+            share, base = 1 - share, 1 - base
+        seen_at = (share * trials, trials, base * base_trials, base_trials)
+        if increase_evidence(*seen_at, limit) >= threshold_of(level):
+            return Shift(seen, max(limit, least_increase(*seen_at, level)))
+    return Shift(seen, 0.0)
+
+
+def independent(sample: Sample) -> int:
+    """How many scores are independent of each other: rows, but not more than requests."""
+    return min(sum(sample.scores.values()), sample.answered)
+
+
+def _shares(
+    one: Mapping[int, int], other: Mapping[int, int]
+) -> tuple[list[int], np.ndarray, np.ndarray]:
+    """All bins that occur, ascending, and of each the share of scores up to it, of both."""
+    bins = sorted(one.keys() | other.keys())
+    mine = np.cumsum([one.get(number, 0) for number in bins]) / sum(one.values())
+    theirs = np.cumsum([other.get(number, 0) for number in bins]) / sum(other.values())
+    return bins, mine, theirs
+
+
+def _part(first: int, end: int) -> float:
+    """The part of alpha of "up to this bin", for the best of the bins from ``first`` to before
+    ``end``: up to each of them lie the same scores."""
+    near = (min(max(first, wanted), end - 1) for wanted in (*NOTABLE, ONE, -ONE))
+    return max(_part_of_bin(number) for number in near)
+
+
+def _part_of_bin(number: int) -> float:
+    """Sixteenths for the notable bins; half for the others, less the farther they are from 1:
+    1 / (1 + octaves)^2, which adds up to less than 2.3, times the bins of an octave and signs."""
+    if number in NOTABLE:
+        return 1 / 16
+    octaves = abs((abs(number) - 1) // SCORE_PARTS - 40)
+    return 0.5 / (2.3 * 2 * SCORE_PARTS * (1 + octaves) ** 2)
