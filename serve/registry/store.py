@@ -26,7 +26,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "config_kwargs": {
             "connect_timeout": 10,
             "read_timeout": 60,
-            "retries": {"max_attempts": 3},
+            "retries": {"max_attempts": 2},
         }
     }
 }
@@ -82,7 +82,9 @@ def open_store(url: str) -> ObjectStore:
         import fsspec
 
         options = OPTIONS.get(extra or "", {})
-        system, root = fsspec.url_to_fs(url, use_listings_cache=False, **options)
+        system, root = fsspec.url_to_fs(
+            url, use_listings_cache=False, skip_instance_cache=True, **options
+        )
     except (ImportError, ValueError) as error:
         if isinstance(error, ValueError) and "not known" not in str(error):
             raise problem_with(url, str(error), "correct the URL") from error

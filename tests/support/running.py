@@ -78,15 +78,17 @@ class RunningApp:
 
 
 @contextmanager
-def running(repository: Path, settings: ServerSettings | None = None) -> Iterator[RunningApp]:
-    """Serve ``repository`` in a thread until the block ends."""
+def running(
+    repository: Path, settings: ServerSettings | None = None, **options: Any
+) -> Iterator[RunningApp]:
+    """Serve ``repository`` in a thread until the block ends; ``options`` are those of ``App``."""
     started: list[RunningApp] = []
     problems: list[BaseException] = []
     is_up = threading.Event()
     over: list[asyncio.Event] = []
 
     async def serve() -> None:
-        app = App(repository, settings or free_ports())
+        app = App(repository, settings or free_ports(), **options)
         over.append(asyncio.Event())
         await app.start()
         try:
