@@ -10,12 +10,13 @@ the share of a step is fixed, so their averages move together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable
 
 import msgspec
 
 from serve.config.traffic import Guards
-from serve.traffic.samples import Sample, latency_bin, latency_bin_ms
+from serve.traffic.samples import latency_bin, latency_bin_ms
 from serve.traffic.sequential import (
     increase_evidence,
     least_increase,
@@ -25,10 +26,11 @@ from serve.traffic.sequential import (
     threshold_of,
     trials_to_be_below,
 )
-from serve.traffic.shift import independent, shift_of
+from serve.traffic.shift import shift_of
+from serve.traffic.tally import Tally
 from serve.traffic.verdict import GuardName, State, Verdict
 
-__all__ = ["GUARDS", "Guard", "Seen", "disagreement"]
+__all__ = ["GUARDS", "Guard", "Seen"]
 
 TAIL = 0.01
 PATIENCE = 10
@@ -41,8 +43,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     ``alone``: stable gets no requests any more, and ``stable`` is of the time before.
     """
 
-    new: Sample
-    stable: Sample
+    new: Tally
+    stable: Tally
     new_name: str = "the new version"
     stable_name: str = "stable"
     within: str = ""
@@ -91,14 +93,25 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     def off(self, guard: GuardName, text: str = "not asked for") -> Verdict:
         """The verdict of a guard that has nothing to say."""
-        samples = self.new.answered + self.new.failed
         return Verdict(
             guard=guard,
             state="off",
-            samples=samples,
+            samples=self.new.accepted,
             needed=self.needed,
             text=f"{guard.value}: {text}",
         )
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """How many of the trials were hits; ``lasting``: without what came in one burst."""
+
+    hits: int
+    lasting: int
+    trials: int
+
+    @property
+    def share(self) -> float:
+        return self.hits / max(1, self.trials)
 
 
 Guard = Callable[[Guards, float | None, Seen, float], Verdict]
@@ -107,39 +120,36 @@ Guard = Callable[[Guards, float | None, Seen, float], Verdict]
 
 def errors(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> Verdict:
     """Failed requests, of those accepted, against those of stable."""
-    new, stable = seen.new, seen.stable
-    return _increase(
-        GuardName.ERRORS,
-        seen,
-        (new.failed, new.failed + new.answered, stable.failed, stable.failed + stable.answered),
-        guards.max_error_rate_increase,
-        alpha,
-    )
+    new = Rate(seen.new.failed, seen.new.lasting_failed(), seen.new.accepted)
+    stable = Rate(seen.stable.failed, seen.stable.failed, seen.stable.accepted)
+    return _increase(GuardName.ERRORS, seen, new, stable, guards.max_error_rate_increase, alpha)
 
 
 def refusals(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> Verdict:
     """Refused requests, of all, against those of stable."""
-    new, stable = seen.new, seen.stable
-    return _increase(
-        GuardName.REFUSALS,
-        seen,
-        (
-            new.refused,
-            new.refused + new.failed + new.answered,
-            stable.refused,
-            stable.refused + stable.failed + stable.answered,
-        ),
-        guards.max_refusal_rate_increase,
-        alpha,
-    )
+    new = Rate(seen.new.refused, seen.new.lasting_refused(), seen.new.asked)
+    stable = Rate(seen.stable.refused, seen.stable.refused, seen.stable.asked)
+    return _increase(GuardName.REFUSALS, seen, new, stable, guards.max_refusal_rate_increase, alpha)
 
 
 def p99_slo(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> Verdict:
-    """p99 against a latency that is given."""
+    """p99 against a latency that is given.
+
+    It is breached if stable keeps it better: where it does not, as on a machine that is too busy
+    for both, the rollout stays where it is, since going back would mend nothing.
+    """
     limit_ms = slo_ms if guards.p99_ms is None else guards.p99_ms
     if limit_ms is None:
         return seen.off(GuardName.P99_SLO, "no limit, as the model has no slo.latency_ms")
-    return _tail(GuardName.P99_SLO, seen, limit_ms, "", None, alpha)
+    above = latency_bin(round(limit_ms * 1e6))
+    base = seen.stable.slower(above), seen.stable.timed
+    verdict = _tail(GuardName.P99_SLO, seen, limit_ms, "", alpha)
+    if verdict.state != "breached" or not base[1]:
+        return verdict
+    new = seen.new.lasting_slower(above), seen.new.timed
+    text = f"{verdict.text}; {_percent(base[0] / base[1])} of {base[1]:,} of {seen.stable_name} did"
+    worse = increase_evidence(*new, *base, 0.0) >= threshold_of(alpha)
+    return msgspec.structs.replace(verdict, text=text, state="breached" if worse else "waiting")
 
 
 def p99_stable(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> Verdict:
@@ -152,21 +162,19 @@ def p99_stable(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -
     guard = GuardName.P99_STABLE
     if guards.max_p99_ratio is None:
         return seen.off(guard)
-    stable_bin = _p99_bin(seen.stable.latencies, alpha / 2)
-    samples = sum(seen.new.latencies.values())
+    stable_bin = _p99_at_most(seen.stable, alpha / 2)
     if stable_bin is None:
-        known = sum(seen.stable.latencies.values())
         text = (
-            f"p99: {seen.stable_name} has answered {_many(known)}, its p99 takes about"
+            f"p99: {seen.stable_name} has answered {_many(seen.stable.timed)}, its p99 takes about"
             f" {trials_to_be_below(TAIL, alpha / 2):,} to know"
         )
-        return seen.unknown(guard, text, samples)
+        return seen.unknown(guard, text, seen.new.timed)
     stable_ms = latency_bin_ms(stable_bin)
     limit_ms = max(guards.max_p99_ratio * stable_ms, guards.min_p99_ms)
     why = f"{guards.max_p99_ratio:.3g} x the {stable_ms:.3g} ms of {seen.stable_name}"
     if limit_ms > guards.max_p99_ratio * stable_ms:
         why = f"{seen.stable_name} has {stable_ms:.3g} ms, but below {limit_ms:.3g} all is well"
-    return _tail(guard, seen, limit_ms, why, seen.stable.quantile_ms(1 - TAIL), alpha / 2)
+    return _tail(guard, seen, limit_ms, why, alpha / 2)
 
 
 def disagreement(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> Verdict:
@@ -174,8 +182,7 @@ def disagreement(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float)
     guard, limit = GuardName.DISAGREEMENT, guards.max_disagreement
     if limit is None:
         return seen.off(guard)
-    trials = seen.new.compared + seen.new.shadow_failed
-    hits = seen.new.disagreed + seen.new.shadow_failed
+    hits, trials = seen.new.disagreed, seen.new.compared
     if not trials:
         text = (
             f"disagreement: no answers of {seen.new_name} were compared;"
@@ -197,7 +204,7 @@ def scores(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> Ve
     guard, limit = GuardName.SCORES, guards.max_score_shift
     if limit is None:
         return seen.off(guard)
-    samples = independent(seen.new)
+    samples = math.floor(seen.new.scored)
     if not seen.stable.scores:
         if not seen.new.scores and seen.stable.answered and seen.new.answered >= seen.needed:
             return seen.off(guard, "the model has no output that is a score")
@@ -206,11 +213,11 @@ def scores(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> Ve
     if not seen.new.scores:
         text = f"scores: {seen.new_name} has given none yet, {seen.stable_name} has"
         return seen.judged(guard, text, breached=False, samples=0, limit=limit)
-    shift = shift_of(seen.new, seen.stable, limit, alpha)
-    rows = f"{sum(seen.new.scores.values()):,} and {sum(seen.stable.scores.values()):,} rows"
+    shift = shift_of(seen.new.scores, seen.stable.scores, limit, alpha)
+    requests = f"{samples:,} and {_many(math.floor(seen.stable.scored))}"
     text = (
         f"scores: the distributions of {seen.new_name} and {seen.stable_name} differ by"
-        f" {shift.distance:.2f} over {rows}"
+        f" {shift.distance:.2f} over {requests}"
     )
     if shift.at_least:
         text += f" (at least {shift.at_least:.2f})"
@@ -236,52 +243,45 @@ GUARDS: tuple[tuple[GuardName, Guard], ...] = (
 
 
 def _increase(
-    guard: GuardName,
-    seen: Seen,
-    counts: tuple[int, int, int, int],
-    limit: float | None,
-    alpha: float,
+    guard: GuardName, seen: Seen, new: Rate, stable: Rate, limit: float | None, alpha: float
 ) -> Verdict:
     """Whether hits are more of the trials of the new version than of stable's, by a limit."""
     if limit is None:
         return seen.off(guard)
-    hits, trials, base_hits, base_trials = counts
-    if not base_trials:
+    if not stable.trials:
         text = f"{guard.value}: {seen.stable_name} has no requests to compare with"
-        return seen.unknown(guard, text, trials, limit)
+        return seen.unknown(guard, text, new.trials, limit)
+    counts = (new.lasting, new.trials, stable.hits, stable.trials)
     breached = increase_evidence(*counts, limit) >= threshold_of(alpha)
-    share, base = hits / max(1, trials), base_hits / base_trials
     text = (
-        f"{guard.value}: {_percent(share)} of {_many(trials)} of {seen.new_name},"
-        f" {_percent(base)} of {base_trials:,} of {seen.stable_name}"
+        f"{guard.value}: {_percent(new.share)} of {_many(new.trials)} of {seen.new_name},"
+        f" {_percent(stable.share)} of {stable.trials:,} of {seen.stable_name}"
     )
     if breached:
         text += f": at least {100 * least_increase(*counts, alpha):.2g} points more"
     text += f", {100 * limit:.3g} allowed" if breached else f", +{100 * limit:.3g} points allowed"
     return seen.judged(
-        guard, text, breached=breached, samples=trials, new=share, stable=base, limit=limit
+        guard,
+        text,
+        breached=breached,
+        samples=new.trials,
+        new=new.share,
+        stable=stable.share,
+        limit=limit,
     )
 
 
-def _tail(
-    guard: GuardName,
-    seen: Seen,
-    limit_ms: float,
-    why: str,
-    stable_ms: float | None,
-    alpha: float,
-) -> Verdict:
+def _tail(guard: GuardName, seen: Seen, limit_ms: float, why: str, alpha: float) -> Verdict:
     """Whether more than 1 % of the requests take longer than a limit."""
-    last = latency_bin(round(limit_ms * 1e6))
-    trials = sum(seen.new.latencies.values())
-    hits = sum(count for number, count in seen.new.latencies.items() if number > last)
-    breached = rate_evidence(hits, trials, TAIL) >= threshold_of(alpha)
-    p99_ms = seen.new.quantile_ms(1 - TAIL)
+    above, trials = latency_bin(round(limit_ms * 1e6)), seen.new.timed
+    lasting = seen.new.lasting_slower(above)
+    breached = rate_evidence(lasting, trials, TAIL) >= threshold_of(alpha)
+    p99_ms, stable_ms = _p99_ms(seen.new), _p99_ms(seen.stable)
     if breached:
-        low = rate_bounds(hits, trials, alpha)[0]
+        low = rate_bounds(lasting, trials, alpha)[0]
         text = (
-            f"p99 of {seen.new_name} is above {limit_ms:.3g} ms: {hits:,} of {_many(trials)} took"
-            f" longer (at least {_percent(low)} of them, {_percent(TAIL)} allowed)"
+            f"p99 of {seen.new_name} is above {limit_ms:.3g} ms: {seen.new.slower(above):,} of"
+            f" {_many(trials)} took longer (at least {_percent(low)}, {_percent(TAIL)} allowed)"
         )
         text += f"; {why}" if why else ""
     else:
@@ -299,18 +299,15 @@ def _tail(
     )
 
 
-def _p99_bin(latencies: Mapping[int, int], alpha: float) -> int | None:
+def _p99_ms(tally: Tally) -> float | None:
+    number = tally.p99_bin()
+    return None if number is None else latency_bin_ms(number)
+
+
+def _p99_at_most(tally: Tally, alpha: float) -> int | None:
     """The lowest bin of which it is known that at most 1 % take longer; None: of none, yet."""
-    allowed = most_hits_below(sum(latencies.values()), TAIL, alpha)
-    if allowed < 0:
-        return None
-    longer, found = 0, None
-    for number in sorted(latencies, reverse=True):
-        if longer > allowed:
-            break
-        found = number
-        longer += latencies[number]
-    return found
+    allowed = most_hits_below(tally.timed, TAIL, alpha)
+    return tally.bin_with_slower(allowed) if allowed >= 0 else None
 
 
 def _many(requests: int) -> str:

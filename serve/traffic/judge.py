@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from serve.config.traffic import Guards
-from serve.traffic.guarding import GUARDS, Seen, disagreement
+from serve.traffic.guarding import GUARDS, Seen
 from serve.traffic.samples import Sample
 from serve.traffic.state import Rollout
+from serve.traffic.tally import Tally
 from serve.traffic.verdict import GuardName, Verdict
 
 __all__ = ["GuardName", "Verdict", "Watch", "spent", "watch_of"]
@@ -59,7 +60,7 @@ class Watch:
         The first call says from where on counts belong to the step. Counts that fall, as after
         the restart of a gateway, only lose what was counted in between. A breach stays one.
         """
-        if self._new.latest is None:
+        if not self._new.begun:
             self._window_began_s = now_s
         self._new.move(new)
         self._stable.move(stable)
@@ -69,10 +70,7 @@ class Watch:
         verdicts = []
         for name, guard in GUARDS:
             verdict = self._breaches.get(name)
-            if verdict is None and guard is disagreement:
-                ever = self._seen(self._new.ever, Sample())
-                verdict = guard(self._guards, self._slo_ms, ever, self._alpha)
-            elif verdict is None:
+            if verdict is None:
                 verdict = guard(self._guards, self._slo_ms, whole, self._alpha / 2)
                 if verdict.state != "breached" and self._windows:
                     part = spent(self._alpha / 2, self._windows - 1)
@@ -81,15 +79,14 @@ class Watch:
             if verdict.state == "breached":
                 self._breaches[name] = verdict
             verdicts.append(verdict)
-        served = window.new.answered + window.new.failed
-        if age_s >= WINDOW_S and served >= WINDOW_REQUESTS:
+        if age_s >= WINDOW_S and window.new.accepted >= WINDOW_REQUESTS:
             self._windows += 1
             self._window_began_s = now_s
             self._new.begin_window()
             self._stable.begin_window()
         return tuple(verdicts)
 
-    def _seen(self, new: Sample, stable: Sample, within: str = "") -> Seen:
+    def _seen(self, new: Tally, stable: Tally, within: str = "") -> Seen:
         return Seen(
             new=new,
             stable=stable,
@@ -119,50 +116,40 @@ def watch_of(rollout: Rollout, guards: Guards, slo_ms: float | None, number: int
 
 
 class _Counts:
-    """The counts of one version, since it was started, in the step, and in the window.
+    """The counts of one version in the step, and in the window.
 
-    ``everything``: what was counted before the step belongs to it, and to each window.
+    ``everything``: what was counted before the step belongs to it, and to each window. Shadow
+    copies always do: there are none in a step.
     """
 
     def __init__(self, *, everything: bool) -> None:
         self._everything = everything
-        self.latest: Sample | None = None
-        self._before_all = Sample()
-        self._before_step = Sample()
-        self._before_window = Sample()
+        self._latest: Sample | None = None
+        self.step = Tally()
+        self.window = self.step if everything else Tally()
+
+    @property
+    def begun(self) -> bool:
+        return self._latest is not None
 
     def move(self, latest: Sample) -> None:
         """Take note of what is counted now."""
-        if self.latest is None:
-            if not self._everything:
-                self._before_step = self._before_window = latest
-        elif _fell(latest, self.latest):
-            # What was seen stays seen; what came between the two looks is lost.
-            self._before_all = latest.minus(self.ever)
-            self._before_step = latest.minus(self.step)
-            self._before_window = latest.minus(self.window)
-        self.latest = latest
+        before, self._latest = self._latest, latest
+        if before is None:
+            if self._everything:
+                self.step.add(latest)
+            else:
+                self.step.add_copies(latest)
+        elif not _fell(latest, before):
+            look = latest.minus(before)
+            self.step.add(look)
+            if self.window is not self.step:
+                self.window.add(look)
 
     def begin_window(self) -> None:
         """Count for the window from here on."""
         if not self._everything:
-            self._before_window = self._latest
-
-    @property
-    def ever(self) -> Sample:
-        return self._latest.minus(self._before_all)
-
-    @property
-    def step(self) -> Sample:
-        return self._latest.minus(self._before_step)
-
-    @property
-    def window(self) -> Sample:
-        return self._latest.minus(self._before_window)
-
-    @property
-    def _latest(self) -> Sample:
-        return Sample() if self.latest is None else self.latest
+            self.window = Tally()
 
 
 COUNTED = ("answered", "failed", "refused", "compared", "disagreed", "shadow_failed")
@@ -170,13 +157,8 @@ COUNTED = ("answered", "failed", "refused", "compared", "disagreed", "shadow_fai
 
 def _fell(latest: Sample, before: Sample) -> bool:
     """Whether a count is lower than it was."""
-    if any(getattr(latest, name) < getattr(before, name) for name in COUNTED):
-        return True
-    return any(
+    return any(getattr(latest, name) < getattr(before, name) for name in COUNTED) or any(
         now.get(number, 0) < count
-        for now, then in (
-            (latest.latencies, before.latencies),
-            (latest.scores, before.scores),
-        )
+        for now, then in ((latest.latencies, before.latencies), (latest.scores, before.scores))
         for number, count in then.items()
     )

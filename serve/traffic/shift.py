@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
-from serve.traffic.samples import SCORE_PARTS, Sample
+from serve.traffic.samples import SCORE_PARTS
 from serve.traffic.sequential import increase_evidence, least_increase, threshold_of
 
 __all__ = ["Shift", "distance", "shift_of"]
@@ -27,7 +27,7 @@ class Shift(msgspec.Struct, frozen=True):
     at_least: float
 
 
-def distance(one: Mapping[int, int], other: Mapping[int, int]) -> float:
+def distance(one: Mapping[int, float], other: Mapping[int, float]) -> float:
     """The largest difference of the shares of scores up to any bin (Kolmogorov and Smirnov), 0 to
     1; 0 if one has none."""
     if not one or not other:
@@ -36,21 +36,24 @@ def distance(one: Mapping[int, int], other: Mapping[int, int]) -> float:
     return float(np.abs(mine - theirs).max())
 
 
-def shift_of(new: Sample, stable: Sample, limit: float, alpha: float) -> Shift:
-    """What is known of the distance of the scores of two versions.
+def shift_of(
+    new: Mapping[int, float], stable: Mapping[int, float], limit: float, alpha: float
+) -> Shift:
+    """What is known of the distance of the scores of two versions, by ``score_bins``.
 
-    "At most ``limit``" is a statement on the shares of scores up to each bin, and refuted if it is
-    for one. Bins have parts of ``alpha``, fixed beforehand, which add up to 1 at most. Rows of one
-    request are alike, so that a request counts once, however many rows it has.
+    Counts may be weights, as long as they add up to the number of scores that are independent of
+    each other. "At most ``limit``" is a statement on the shares of scores up to each bin, and
+    refuted if it is for one. Bins have parts of ``alpha``, fixed beforehand, which add up to 1 at
+    most.
     """
-    if not new.scores or not stable.scores:
+    if not new or not stable:
         return Shift(0.0, 0.0)
-    bins, mine, theirs = _shares(new.scores, stable.scores)
+    bins, mine, theirs = _shares(new, stable)
     gaps = np.abs(mine - theirs)
     seen = float(gaps.max())
     if seen <= limit:
         return Shift(seen, 0.0)
-    trials, base_trials = independent(new), independent(stable)
+    trials, base_trials = sum(new.values()), sum(stable.values())
     # Any choice of bins is right, as each has its part; these are the likeliest to tell.
     middle = (mine + theirs) / 2
     spread = np.sqrt(np.maximum(middle * (1 - middle), 1e-9))
@@ -66,13 +69,8 @@ def shift_of(new: Sample, stable: Sample, limit: float, alpha: float) -> Shift:
     return Shift(seen, 0.0)
 
 
-def independent(sample: Sample) -> int:
-    """How many scores are independent of each other: rows, but not more than requests."""
-    return min(sum(sample.scores.values()), sample.answered)
-
-
 def _shares(
-    one: Mapping[int, int], other: Mapping[int, int]
+    one: Mapping[int, float], other: Mapping[int, float]
 ) -> tuple[list[int], np.ndarray, np.ndarray]:
     """All bins that occur, ascending, and of each the share of scores up to it, of both."""
     bins = sorted(one.keys() | other.keys())
