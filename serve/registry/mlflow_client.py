@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -27,6 +28,7 @@ MOST_VERSIONS = 2_000
 """Of a registered model, that are looked through for a package that is there already."""
 TIMEOUT_S = 30
 RETRIES = 2
+REFUSED = re.compile(r"UNAUTHENTICATED|PERMISSION_DENIED|\b40[13] Client Error")
 NO_URI = (
     "say where it is with --tracking-uri, as in http://mlflow:5000, or with MLFLOW_TRACKING_URI"
 )
@@ -251,10 +253,9 @@ class MlflowRegistry:
     def _told(self, what: object, error: Exception) -> RepositoryError:
         text = " ".join(str(error).split())
         code = str(getattr(error, "error_code", ""))
-        if code in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "error code 40" in text.replace(
-            "error code 404", ""
-        ):
-            said = "does not let us in" if code == "UNAUTHENTICATED" else "does not allow it"
+        if refused := REFUSED.search(f"{code} {text}"):
+            stranger = refused[0].startswith(("UNAUTHENTICATED", "401"))
+            said = "does not let us in" if stranger else "does not allow it"
             return problem_with(what, f"{self.where} {said}", CREDENTIALS)
         if code == "ENDPOINT_NOT_FOUND":
             return problem_with(
