@@ -30,26 +30,26 @@ class _Operation(msgspec.Struct, frozen=True, kw_only=True, tag_field="operation
     pass
 
 
-class SetLabel(_Operation, tag="set_label"):
+class SetLabel(_Operation, tag="set_label", frozen=True):
     """Let a label stand for a version, from now on."""
 
     label: str
     version: int
 
 
-class RemoveLabel(_Operation, tag="remove_label"):
+class RemoveLabel(_Operation, tag="remove_label", frozen=True):
     """Let a label stand for nothing."""
 
     label: str
 
 
-class SetTraffic(_Operation, tag="set_traffic"):
+class SetTraffic(_Operation, tag="set_traffic", frozen=True):
     """Replace the whole ``traffic`` section; its fields are those of ``model.yaml``."""
 
     traffic: Mapping[str, Any]
 
 
-class SetSplit(_Operation, tag="set_split"):
+class SetSplit(_Operation, tag="set_split", frozen=True):
     """Divide requests by these weights, by version or label; none: all go to stable."""
 
     split: Mapping[str, float]
@@ -57,17 +57,17 @@ class SetSplit(_Operation, tag="set_split"):
     """None: as it was."""
 
 
-class SetShadow(_Operation, tag="set_shadow"):
+class SetShadow(_Operation, tag="set_shadow", frozen=True):
     """Copy requests to a version (the fields of ``traffic.shadow``), or with None to nobody."""
 
     shadow: Mapping[str, Any] | None
 
 
-class ClearTraffic(_Operation, tag="clear_traffic"):
+class ClearTraffic(_Operation, tag="clear_traffic", frozen=True):
     """Go back to what ``model.yaml`` says of labels and traffic."""
 
 
-class StartRollout(_Operation, tag="start_rollout"):
+class StartRollout(_Operation, tag="start_rollout", frozen=True):
     """Give version ``to`` these percentages of the traffic, each for ``hold_s`` at least.
 
     ``guards`` are fields of ``traffic.guards`` that stand in for the model's.
@@ -79,19 +79,19 @@ class StartRollout(_Operation, tag="start_rollout"):
     guards: Mapping[str, Any] | None = None
 
 
-class PauseRollout(_Operation, tag="pause_rollout"):
+class PauseRollout(_Operation, tag="pause_rollout", frozen=True):
     """Stay at the step that holds; guards still roll back."""
 
 
-class ResumeRollout(_Operation, tag="resume_rollout"):
+class ResumeRollout(_Operation, tag="resume_rollout", frozen=True):
     """Go on after a pause; the step is held anew."""
 
 
-class AdvanceRollout(_Operation, tag="advance_rollout"):
+class AdvanceRollout(_Operation, tag="advance_rollout", frozen=True):
     """Go to the next step now, whatever the guards have seen so far, unless one is breached."""
 
 
-class Rollback(_Operation, tag="rollback"):
+class Rollback(_Operation, tag="rollback", frozen=True):
     """Give all traffic to the version before: that of the active rollout, else ``previous``."""
 
 
