@@ -146,9 +146,9 @@ def p99_slo(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> V
     verdict = _tail(GuardName.P99_SLO, seen, limit_ms, "", alpha)
     if verdict.state != "breached" or not base[1]:
         return verdict
-    new = seen.new.lasting_slower(above), seen.new.timed
+    new = Rate(seen.new.slower(above), seen.new.lasting_slower(above), seen.new.timed)
     text = f"{verdict.text}; {_percent(base[0] / base[1])} of {base[1]:,} of {seen.stable_name} did"
-    worse = increase_evidence(*new, *base, 0.0) >= threshold_of(alpha)
+    worse = _is_more(new, *base, 0.0, alpha)
     return msgspec.structs.replace(verdict, text=text, state="breached" if worse else "waiting")
 
 
@@ -251,13 +251,13 @@ def _increase(
     if not stable.trials:
         text = f"{guard.value}: {seen.stable_name} has no requests to compare with"
         return seen.unknown(guard, text, new.trials, limit)
-    counts = (new.lasting, new.trials, stable.hits, stable.trials)
-    breached = increase_evidence(*counts, limit) >= threshold_of(alpha)
+    breached = _is_more(new, stable.hits, stable.trials, limit, alpha)
     text = (
         f"{guard.value}: {_percent(new.share)} of {_many(new.trials)} of {seen.new_name},"
         f" {_percent(stable.share)} of {stable.trials:,} of {seen.stable_name}"
     )
     if breached:
+        counts = (new.lasting, new.trials, stable.hits, stable.trials)
         text += f": at least {100 * least_increase(*counts, alpha):.2g} points more"
     text += f", {100 * limit:.3g} allowed" if breached else f", +{100 * limit:.3g} points allowed"
     return seen.judged(
@@ -268,6 +268,18 @@ def _increase(
         new=new.share,
         stable=stable.share,
         limit=limit,
+    )
+
+
+def _is_more(new: Rate, base_hits: int, base_trials: int, limit: float, alpha: float) -> bool:
+    """Whether a rate is above that of the base by a limit, also without what came in one burst.
+
+    Fewer hits may be a little more evidence about both rates together, so that all of them have to
+    tell it, too.
+    """
+    return all(
+        increase_evidence(hits, new.trials, base_hits, base_trials, limit) >= threshold_of(alpha)
+        for hits in (new.lasting, new.hits)
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from serve.traffic.samples import SCORE_PARTS
 from serve.traffic.sequential import increase_evidence, least_increase, threshold_of
 
-__all__ = ["Shift", "distance", "shift_of"]
+__all__ = ["Shift", "distance", "part_of_bin", "shift_of"]
 
 NAN, INFINITE = 2**21, 2**20
 NOTABLE = (-NAN, -INFINITE, -1, 0, INFINITE - 1)
@@ -83,10 +83,10 @@ def _part(first: int, end: int) -> float:
     """The part of alpha of "up to this bin", for the best of the bins from ``first`` to before
     ``end``: up to each of them lie the same scores."""
     near = (min(max(first, wanted), end - 1) for wanted in (*NOTABLE, ONE, -ONE))
-    return max(_part_of_bin(number) for number in near)
+    return max(part_of_bin(number) for number in near)
 
 
-def _part_of_bin(number: int) -> float:
+def part_of_bin(number: int) -> float:
     """Sixteenths for the notable bins; half for the others, less the farther they are from 1:
     1 / (1 + octaves)^2, which adds up to less than 2.3, times the bins of an octave and signs."""
     if number in NOTABLE:

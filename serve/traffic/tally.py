@@ -46,9 +46,8 @@ class Tally:
         self._worst_refused = _worst(self._worst_refused, look.refused)
         if look.latencies:
             counts = np.zeros(LATENCY_BINS, np.int64)
-            counts[np.clip(list(look.latencies), 0, LATENCY_BINS - 1)] = list(
-                look.latencies.values()
-            )
+            numbers = np.clip(list(look.latencies), 0, LATENCY_BINS - 1)
+            np.add.at(counts, numbers, list(look.latencies.values()))
             self.latencies += counts
             self._worst_slower = np.sort(
                 np.vstack([self._worst_slower, slower(counts)[None]]), axis=0
