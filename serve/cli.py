@@ -257,16 +257,16 @@ def serve(
 
 
 def _run_on_ray(repo: str, settings: ServerSettings, address: str, gateways: int) -> int:
-    from serve.app import GatewayApp
-    from serve.executors.ray.run import serve_on_ray
-    from serve.monitoring.logs import set_up_logs
-
-    set_up_logs(settings.log_level, settings.log_format)
     if is_remote(repo) and address != "local" and settings.repository_cache is None:
         raise ValueError(
             f"{repo} on a cluster that was joined is copied to a folder that all nodes see: name it"
             " with --repository-cache"
         )
+    from serve.app import GatewayApp
+    from serve.executors.ray.run import serve_on_ray
+    from serve.monitoring.logs import set_up_logs
+
+    set_up_logs(settings.log_level, settings.log_format)
     root, _ = place_of(repo, settings.repository_cache)
     return serve_on_ray(root, settings, GatewayApp, address, gateways)
 

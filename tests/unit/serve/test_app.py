@@ -119,3 +119,14 @@ async def test_signal_ends_the_server_even_while_a_model_loads(
     assert not app.gateway.server_ready()
     if stuck:
         os.close(os.open(gate, os.O_RDWR))
+
+
+async def test_model_whose_source_cannot_be_followed_is_named(
+    repository: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (repository / "echo/model.yaml").write_text("source: models:/echo@champion")
+    app = App(repository, free_ports(model_control_mode="poll"))
+    assert await app.start()
+    await app.stop(0)
+    assert "does not follow models:/echo@champion: nobody says where" in caplog.text
+    assert "--tracking-uri" in caplog.text

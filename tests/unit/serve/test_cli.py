@@ -194,3 +194,32 @@ def test_gateways_are_refused_without_ray(invoke: Invoke, served: list[ServerSet
     result = invoke("serve", "models", "--gateways=2")
     assert served == []
     assert "--gateways 2 goes with --ray" in str(result.exception)
+
+
+def test_ray_before_a_url_is_a_cluster_of_ones_own(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[tuple[str, str]] = []
+
+    def run(repo: str, _: ServerSettings, address: str, __: int) -> int:
+        runs.append((repo, address))
+        return 0
+
+    monkeypatch.setattr(serve.cli, "_run_on_ray", run)
+    assert invoke("serve", "--ray", "s3://bucket/models").exit_code == 0
+    assert invoke("serve", "--ray", "ray://head:10001", "s3://bucket/models").exit_code == 0
+    assert runs == [("s3://bucket/models", "local"), ("s3://bucket/models", "ray://head:10001")]
+
+
+def test_url_on_a_cluster_that_was_joined_asks_for_a_folder_all_nodes_see(invoke: Invoke) -> None:
+    done = invoke("serve", "--ray", "auto", "s3://bucket/models")
+    assert "name it with --repository-cache" in str(done.exception)
+
+
+def test_registry_is_followed_in_poll_mode_where_it_is_told(
+    invoke: Invoke, served: list[ServerSettings]
+) -> None:
+    flags = ["--model-control-mode=poll", "--registry-poll-secs=5"]
+    invoke("serve", "models", *flags, env={"MLFLOW_TRACKING_URI": "http://mlflow:5000"})
+    (settings,) = served
+    assert (settings.tracking_uri, settings.registry_poll_secs) == ("http://mlflow:5000", 5)

@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 
 from serve.clock import monotonic_ns
-from serve.errors import InvalidRequest, NotFound, NotReady, PenstockError, Unavailable
+from serve.errors import (
+    InvalidRequest,
+    NotFound,
+    NotReady,
+    PenstockError,
+    RepositoryError,
+    Unavailable,
+)
 from serve.gateway.control import Controller
 from serve.gateway.endpoint import Endpoint
 from serve.gateway.model_control import ModelControl
@@ -282,3 +289,45 @@ async def test_poll_looks_by_itself(root: Path) -> None:
             await asyncio.sleep(0.001)
     life.control.stop()
     life.controller.close()
+
+
+# a folder that has to be brought up to date
+
+
+async def test_folder_is_brought_up_to_date_before_each_look(start: Start, root: Path) -> None:
+    renewed: list[str] = []
+
+    def renew() -> None:
+        if not renewed:
+            loads(root, "more")
+        renewed.append("")
+
+    life = await start(mode="poll", renew=renew)
+    assert renewed == []
+    await life.settled()
+    assert (len(renewed), life.rows()["more/1"]) == (2, "READY")
+
+
+@pytest.mark.parametrize("mode", ["none", "explicit"])
+async def test_folder_is_brought_up_to_date_when_asked(start: Start, root: Path, mode: str) -> None:
+    life = await start(mode=mode, renew=lambda: loads(root, "more"))
+    if mode == "none":
+        await life.control.reread()
+    else:
+        await life.control.load("more", NO_OVERRIDE)
+    assert life.rows()["more/1"] == "READY"
+
+
+async def test_folder_that_cannot_be_brought_up_to_date_stays_served(
+    start: Start, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def renew() -> None:
+        raise RepositoryError(path="s3://bucket", problem="does not answer", remedy="try again")
+
+    life = await start(mode="poll", renew=renew)
+    loads(root, "more")
+    await life.settled()
+    await life.control.reread()
+    assert life.rows() == {"good/1": "READY"}
+    assert caplog.text.count("the repository cannot be followed, all goes on as it was") == 1
+    assert "the repository is not read again, all goes on as it was" in caplog.text
