@@ -80,7 +80,9 @@ def next_step(rollout: Rollout, now_s: float) -> Rollout:
 def step_anew(rollout: Rollout, now_s: float) -> Rollout:
     """The rollout with its step held from now on; one before its first step goes on loading."""
     status = RolloutStatus.HOLDING if rollout.step >= 0 else RolloutStatus.LOADING
-    return msgspec.structs.replace(rollout, status=status, step_began_s=now_s)
+    return msgspec.structs.replace(
+        rollout, status=status, step_began_s=now_s, holds=rollout.holds + 1
+    )
 
 
 def rolled_back(rollout: Rollout, now_s: float, reason: str) -> Rollout:

@@ -31,7 +31,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
 
     ``steps`` are percentages, ascending, the last of them 100; ``step`` is the index of the one
     that holds, -1 before the first. Times are seconds since the epoch, 0 if not yet.
-    ``guards``: fields of ``traffic.guards`` that stand in for the model's; ``by``: who began it.
+    ``guards``: fields of ``traffic.guards`` that stand in for the model's; ``by``: who began it;
+    ``holds``: how often a step was begun, or begun anew.
     """
 
     version: int
@@ -46,6 +47,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     by: str = ""
     guards: Mapping[str, Any] | None = None
+    holds: int = 0
 
     @property
     def active(self) -> bool:
