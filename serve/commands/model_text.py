@@ -63,6 +63,10 @@ def _manifest(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _origin(lineage: Mapping[str, Any]) -> str:
     source, commit = lineage.get("source"), lineage.get("code_commit")
     text = f" from {source}" if source else ""
+    if isinstance(registry := lineage.get("registry"), Mapping):
+        text += " from models:/{model}/{version} of {registry}".format_map(
+            {"model": "?", "version": "?", "registry": "?", **registry}
+        )
     return text + (f", commit {str(commit)[:COMMIT_CHARACTERS]}" if commit else "")
 
 

@@ -19,6 +19,8 @@ from serve.registry.client import problem_with
 __all__ = ["convert"]
 
 WORKER = "optimize.worker"
+GENTLY = ("nice", "-n", "10")
+"""A server may be answering on the same cores."""
 TIMEOUT_S = 1800
 MEMORY_SHARE = 0.8
 LOG = "log.txt"
@@ -42,7 +44,8 @@ def convert(download: Path, version: Path, flavour: str, what: str) -> None:
         task_file, log = Path(scratch, "task.json"), Path(scratch, LOG)
         task_file.write_text(json.dumps(task))
         with open(log, "wb") as written:
-            code = _run([sys.executable, "-m", WORKER, str(task_file), str(version)], written, what)
+            command = [*GENTLY, sys.executable, "-m", WORKER, str(task_file), str(version)]
+            code = _run(command, written, what)
         if code != 0:
             raise _failure(version, log, code, what)
     for name in LEFT_OUT:

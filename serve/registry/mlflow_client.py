@@ -96,20 +96,20 @@ class MlflowRegistry:
                     f"version {found.version} is {found.status}, not READY",
                     "register it again, or wait until its files are there",
                 )
-            uri = self._client.get_model_version_download_uri(found.name, found.version)
-            return _registered(found, uri)
+            return _registered(found)
 
     def download(self, version: Registered, folder: Path) -> Path:
         """See ``Registry.download``."""
         what = f"models:/{version.name}/{version.number}"
         artifacts = self._mlflow.artifacts
         with self._asking(what):
+            uri = self._client.get_model_version_download_uri(version.name, str(version.number))
             files = Path(
                 artifacts.download_artifacts(
-                    artifact_uri=version.uri, dst_path=str(folder), tracking_uri=self._uri
+                    artifact_uri=uri, dst_path=str(folder), tracking_uri=self._uri
                 )
             )
-            for path, size in self._listed(version.uri, what):
+            for path, size in self._listed(uri, what):
                 file = files / path
                 there = file.stat().st_size if file.is_file() else None
                 if there is None or (size is not None and size != there):
@@ -128,8 +128,7 @@ class MlflowRegistry:
             made = known or self._make(name, package)
             if alias:
                 client.set_registered_model_alias(name, alias, made.version)
-            uri = client.get_model_version_download_uri(name, made.version)
-            return _registered(made, uri), known is None
+            return _registered(made), known is None
 
     def _make(self, name: str, package: Package) -> Any:
         from mlflow.entities import Metric, Param, RunTag
@@ -291,11 +290,11 @@ def _is_absent(error: Any) -> bool:
     )
 
 
-def _registered(version: Any, uri: str) -> Registered:
+def _registered(version: Any) -> Registered:
     return Registered(
         version.name,
         int(version.version),
         version.run_id or "",
         int(version.creation_timestamp),
-        uri,
+        version.source or "",
     )

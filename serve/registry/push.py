@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from serve.config.source import NAME
 from serve.registry.client import Package, Registered, Registry, problem_with
 from serve.repository.artefact import find_artefact
+from serve.repository.files import shown
 from serve.repository.manifest import (
     Manifest,
     check_files,
@@ -21,6 +23,7 @@ from serve.repository.versions import VERSION
 
 __all__ = ["package_of", "push"]
 
+QUOTE = re.compile(r"['\"`]")
 LONGEST_VALUE = 500
 """Characters of a parameter or a tag that every MLflow takes."""
 LONGEST_NAME = 250
@@ -36,6 +39,12 @@ def push(version: Path, name: str, registry: Registry, alias: str = "") -> tuple
     Raises:
         RepositoryError: the folder is no version, is not whole, or the registry cannot take it.
     """
+    if QUOTE.search(name) or NAME.fullmatch(name) is None:
+        raise problem_with(
+            version,
+            f"{shown(name)} is no name of a registered model",
+            "give one with --name: no slash, colon, at-sign or quote",
+        )
     return registry.register(name, package_of(version), alias)
 
 

@@ -59,6 +59,14 @@ def test_version_is_told_with_what_its_manifest_says():
     ]
 
 
+def test_version_out_of_a_registry_says_which() -> None:
+    origin = {"registry": "http://mlflow:5000", "model": "fraud", "version": 7}
+    made = manifest(lineage={"registry": origin})
+    version = VersionDetails(version="3", state="READY", manifest=made)
+    details = Details(name="fraud", versions=(version,))
+    assert " from models:/fraud/7 of http://mlflow:5000\n" in model_text(details)
+
+
 def test_version_that_failed_is_told_with_the_reason():
     version = VersionDetails(version="4", state="UNAVAILABLE", reason="model.onnx: is no model")
     assert model_text(Details(name="m", versions=(version,))).splitlines() == [

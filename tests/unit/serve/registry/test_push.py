@@ -84,6 +84,14 @@ def test_folder_that_is_no_version_says_which_to_give(version: Path, place: str)
         package_of(version.parent / place)
 
 
+@pytest.mark.parametrize("name", ["", "a/b", "a' or 'b", "a@b", "models:/a"])
+def test_name_that_no_registered_model_has_is_refused(
+    registry: FakeRegistry, version: Path, name: str
+) -> None:
+    with pytest.raises(RepositoryError, match="is no name of a registered model"):
+        push(version, name, registry)
+
+
 def test_registry_that_is_down_is_told(registry: FakeRegistry, version: Path) -> None:
     registry.fault = problem_with("registry", "is down", "start it")
     with pytest.raises(RepositoryError, match="is down"):

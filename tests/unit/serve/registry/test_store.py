@@ -54,6 +54,18 @@ def test_object_that_came_short_is_not_taken(memory: MemoryStore, tmp_path: Path
         store.fetch({"m/1/model.onnx": tmp_path / "got"}, listing)
 
 
+def test_object_that_was_replaced_meanwhile_is_not_taken(
+    memory: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.put({"m/1/model.onnx": "whole"})
+    store = memory.open()
+    listing = store.list()
+    info = store._system.info
+    monkeypatch.setattr(store._system, "info", lambda path: {**info(path), "ETag": "another"})
+    with pytest.raises(RepositoryError, match="changed while it was fetched"):
+        store.fetch({"m/1/model.onnx": tmp_path / "got"}, listing)
+
+
 def test_object_that_went_meanwhile_is_told(memory: MemoryStore, tmp_path: Path) -> None:
     memory.put({"m/1/model.onnx": "x"})
     store = memory.open()
