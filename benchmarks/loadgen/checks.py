@@ -25,22 +25,30 @@ class Checker:
 
     def __init__(self, expected: Sequence[Sequence[bytes]]) -> None:
         self._right = [[_outputs(body) for body in bodies] for bodies in expected]
-        self._known: list[set[bytes]] = [set(bodies) for bodies in expected]
+        self._known = [
+            {body: at for at, body in reversed(list(enumerate(bodies)))} for bodies in expected
+        ]
 
     def is_right(self, number: int, body: bytes) -> bool:
         """Whether ``body`` answers request ``number``; payloads take turns by it."""
+        return self.which(number, body) is not None
+
+    def which(self, number: int, body: bytes) -> int | None:
+        """Which of the right answers to request ``number`` it is, from 0; None: it is none."""
         turn = number % len(self._right)
         known = self._known[turn]
         if body in known:
-            return True
+            return known[body]
         try:
             outputs = _outputs(body)
         except (orjson.JSONDecodeError, LookupError, TypeError):
-            return False
-        right = any(_alike(outputs, one) for one in self._right[turn])
-        if right and len(known) < MOST_KNOWN:
-            known.add(body)
-        return right
+            return None
+        for at, right in enumerate(self._right[turn]):
+            if _alike(outputs, right):
+                if len(known) < MOST_KNOWN:
+                    known[body] = at
+                return at
+        return None
 
 
 def _outputs(body: bytes) -> list[dict[str, Any]]:

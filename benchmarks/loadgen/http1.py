@@ -9,7 +9,7 @@ import httptools
 
 from benchmarks.loadgen.checks import Checker
 from benchmarks.loadgen.spec import LoadSpec
-from benchmarks.loadgen.wire import IDLE, WRONG, Owner
+from benchmarks.loadgen.wire import ANSWER, IDLE, WRONG, Owner
 
 __all__ = ["Connection", "HttpWire"]
 
@@ -71,9 +71,13 @@ class Connection(asyncio.Protocol):
 class CheckedConnection(Connection):
     """Reads the answers, and counts one that is not right as ``WRONG``."""
 
-    def __init__(self, owner: Owner, requests: tuple[bytes, ...], checker: Checker) -> None:
+    def __init__(
+        self, owner: Owner, requests: tuple[bytes, ...], checker: Checker, *, tell_apart: bool
+    ) -> None:
+        """``tell_apart``: the status of a right answer says which of the expected ones it is."""
         super().__init__(owner, requests)
         self._checker = checker
+        self._tell_apart = tell_apart
         self._body = b""
 
     def on_body(self, body: bytes) -> None:
@@ -83,9 +87,12 @@ class CheckedConnection(Connection):
     def _status(self, number: int) -> int:
         status, body = super()._status(number), self._body
         self._body = b""
-        if status == OK and not self._checker.is_right(number, body):
+        if status != OK:
+            return status
+        which = self._checker.which(number, body)
+        if which is None:
             return WRONG
-        return status
+        return ANSWER + which if self._tell_apart else status
 
 
 class HttpWire:
@@ -96,6 +103,7 @@ class HttpWire:
         self._requests = tuple(payload.http() for payload in spec.payloads)
         self._owner = owner
         self._checker = Checker(spec.expected) if spec.expected else None
+        self._tell_apart = spec.tell_apart
 
     async def open(self) -> Connection:
         """See ``Wire.open``."""
@@ -106,7 +114,9 @@ class HttpWire:
 
     def _connection(self) -> Connection:
         if self._checker is not None:
-            return CheckedConnection(self._owner, self._requests, self._checker)
+            return CheckedConnection(
+                self._owner, self._requests, self._checker, tell_apart=self._tell_apart
+            )
         return Connection(self._owner, self._requests)
 
     async def close(self) -> None:

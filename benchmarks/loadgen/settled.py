@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from benchmarks.loadgen.health import MAX_LATE_SHARE, late_s
 from benchmarks.loadgen.spec import Bounds
-from benchmarks.loadgen.wire import GRPC
+from benchmarks.loadgen.wire import ANSWER, GRPC
 
 __all__ = ["Tally"]
 
@@ -46,7 +46,7 @@ class Tally:
             return
         if latency_s > self._slo_s:
             self._slow += 1
-        if not (200 <= status < 300 or status == GRPC):
+        if not (200 <= status < 300 or status == GRPC or status >= ANSWER):
             self._bad += 1
 
     def came_to(self, first: int, end: int, now_s: float) -> None:

@@ -102,6 +102,9 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     """For each payload the bodies that answer it well, any of which will do: see ``Checker``. An
     answer that is none of them has failed, as "wrong". Empty: the status is all that is looked at.
     Over HTTP, for JSON."""
+    tell_apart: bool = False
+    """Whether ``PhaseReport.statuses`` says which of them each answer was: "answer 0" is the first.
+    Those that are alike count as the first of them."""
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -144,6 +147,10 @@ class PhaseReport(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def good_per_s(self) -> float:
         return self.per_s(self.good)
+
+    def answers(self, number: int) -> int:
+        """How many answers were the expected ones of this number; see ``LoadSpec.tell_apart``."""
+        return self.statuses.get(f"answer {number}", 0)
 
     @property
     def wrong(self) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "ANSWER",
     "GRPC",
     "IDLE",
     "LOST",
@@ -25,6 +26,9 @@ LOST, WRONG = 0, 1
 """The status of a request without an answer, and of one with another answer than was expected; else
 the HTTP status, or a gRPC code + ``GRPC``."""
 GRPC = 1000
+ANSWER = 2000
+"""The status of an answer that is one of several expected ones, + its number, where they are to be
+told apart."""
 _REFUSED = (429, 503, GRPC + 8, GRPC + 14)
 _GRPC_NAMES = (
     "OK",
@@ -86,7 +90,9 @@ class Wire(Protocol):
 
 def is_ok(status: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
     """Where requests were answered well."""
-    ok: npt.NDArray[np.bool_] = ((status >= 200) & (status < 300)) | (status == GRPC)
+    ok: npt.NDArray[np.bool_] = (
+        ((status >= 200) & (status < 300)) | (status == GRPC) | (status >= ANSWER)
+    )
     return ok
 
 
@@ -101,5 +107,7 @@ def status_name(status: int) -> str:
         return "lost" if status == LOST else "wrong"
     if status < GRPC:
         return str(status)
+    if status >= ANSWER:
+        return f"answer {status - ANSWER}"
     code = status - GRPC
     return _GRPC_NAMES[code] if code < len(_GRPC_NAMES) else f"gRPC {code}"

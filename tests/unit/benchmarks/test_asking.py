@@ -18,6 +18,12 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_PUT(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"%b": %b}' % (self.headers["Content-Type"].encode(), body))
+
     def log_message(self, *_):
         pass
 
@@ -34,6 +40,12 @@ def port():
 
 def test_answer_is_read_as_json(port):
     assert ask_json("127.0.0.1", port, "GET", "/told", "the server") == {"told": 1}
+
+
+def test_question_has_a_body_in_json(port):
+    answer = ask_json("127.0.0.1", port, "PUT", "/told", "the server", {"share": 5})
+
+    assert answer == {"application/json": {"share": 5}}
 
 
 def test_other_status_is_told_with_what_was_said(port):

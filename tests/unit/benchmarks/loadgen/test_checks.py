@@ -42,3 +42,11 @@ RIGHT = Checker([[body(0.5, 2.0)], [body(1.0, 1.0), body(3.0, 3.0)]])
 def test_answer_is_right(number, answer, right):
     assert RIGHT.is_right(number, answer) is right
     assert RIGHT.is_right(number, answer) is right  # also once it is known
+
+
+def test_answers_are_told_apart():
+    twice = Checker([[body(1.0), body(2.0), body(1.0)]])
+
+    assert [twice.which(0, body(value)) for value in (1.0, 2.0, 3.0)] == [0, 1, None]
+    assert twice.which(0, body(2.0, model_version="7")) == 1
+    assert twice.which(0, body(2.0, model_version="7")) == 1  # also once it is known

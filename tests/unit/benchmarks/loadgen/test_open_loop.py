@@ -112,13 +112,15 @@ async def test_open_loop_gives_up_a_load_that_cannot_be_kept(answering, payload)
     assert 31 < part.scheduled == part.phases[0].refused < 1000
 
 
-async def test_open_loop_looks_at_answers_if_it_knows_the_right_ones(answering, payload):
-    def http(value):
-        output = b'{"name":"y","datatype":"FP32","shape":[1],"data":[%d]}' % value
-        body = b'{"outputs":[%b]}' % output
-        return body, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+def answer(value):
+    """The body of an answer, and the answer."""
+    output = b'{"name":"y","datatype":"FP32","shape":[1],"data":[%d]}' % value
+    body = b'{"outputs":[%b]}' % output
+    return body, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
-    (right, good), (_, bad) = http(1), http(2)
+
+async def test_open_loop_looks_at_answers_if_it_knows_the_right_ones(answering, payload):
+    (right, good), (_, bad) = answer(1), answer(2)
     async with answering(good, bad, good, REFUSED) as port:
         load = OpenLoop(phases=PHASES[1:], arrivals="constant")
         spec = LoadSpec(
@@ -131,3 +133,23 @@ async def test_open_loop_looks_at_answers_if_it_knows_the_right_ones(answering, 
     (steady,) = part.phases
     assert steady.statuses == {"wrong": 10, "200": 20, "503": 10}
     assert (steady.ok, steady.failed, steady.refused, steady.wrong) == (20, 10, 10, 10)
+
+
+async def test_open_loop_tells_expected_answers_apart(answering, payload):
+    (old, first), (new, second), (_, bad) = answer(1), answer(2), answer(3)
+    async with answering(first, second, first, bad) as port:
+        load = OpenLoop(phases=PHASES[1:], arrivals="constant")
+        spec = LoadSpec(
+            target=Target(port=port),
+            payloads=(payload,),
+            load=load,
+            expected=((old, new),),
+            tell_apart=True,
+        )
+        generator = OpenGenerator(spec, load)
+        await generator.connect(2)
+        part = await generator.run(time.perf_counter())
+
+    (steady,) = part.phases
+    assert (steady.answers(0), steady.answers(1), steady.wrong) == (20, 10, 10)
+    assert (steady.ok, steady.failed) == (30, 10)

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.loadgen.settled import Tally
 from benchmarks.loadgen.spec import Bounds
-from benchmarks.loadgen.wire import GRPC, LOST
+from benchmarks.loadgen.wire import ANSWER, GRPC, LOST
 
 DUE_S = [number / 1000 for number in range(2000)]  # the first second warms up
 BOUNDS = Bounds(slow_share=0.01, bad_share=0.001)
@@ -34,7 +34,7 @@ def test_too_many_slow_answers_settle_it(slow, processes, expected):
 
 @pytest.mark.parametrize(
     ("status", "expected"),
-    [(503, True), (LOST, True), (GRPC + 8, True), (GRPC, False), (204, False)],
+    [(503, True), (LOST, True), (GRPC + 8, True), (GRPC, False), (204, False), (ANSWER + 1, False)],
 )
 def test_too_many_bad_answers_settle_it(status, expected):
     seen = tally()
