@@ -134,6 +134,13 @@ def test_a_request_that_takes_as_long_as_the_limit_is_in_time() -> None:
     assert judge(GuardName.P99_SLO, new, STABLE, slo_ms=6.8).state == "breached"
 
 
+def test_a_stable_that_takes_as_long_as_the_limit_keeps_it() -> None:
+    new, stable = tally_of(requests(fast=7, slow=3), 6), tally_of(requests(fast=200, ms=7.5))
+    verdict = judge(GuardName.P99_SLO, new, stable, slo_ms=7.5)
+    assert verdict.state == "breached"
+    assert "0 % of 2,000 of version 3 did" in verdict.text
+
+
 def test_p99_against_stable_is_a_breach_above_the_ratio() -> None:
     slow = tally_of(requests(fast=20, ms=9.0))
     stable = tally_of(requests(fast=200, ms=5.0))

@@ -74,3 +74,13 @@ def test_scores_at_the_limit_are_hardly_ever_told_apart_however_often_one_looks(
                 told += 1
                 break
     assert told <= 4
+
+
+def test_bins_far_from_one_have_less_of_alpha() -> None:
+    new, stable = normal(1, 400, 1.349), normal(2, 4000)
+    near, far = (
+        shift_of(score_bins(new * scale), score_bins(stable * scale), 0.2, 0.0025)
+        for scale in (1.0, 2.0**-20)
+    )
+    assert near.distance == far.distance
+    assert near.at_least > far.at_least > 0.2
