@@ -112,6 +112,11 @@ class AdminSettings(Settings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8002, ge=0, le=65535, description="Port; 0: any free one.")
+    keys_file: Path | None = Field(
+        None,
+        description="YAML file of keys, `name: sha256:…`, as `penstock admin-key` prints; with it"
+        " every operation needs one, and without it changes are taken on loopback only.",
+    )
 
 
 class ServerSettings(Settings):
@@ -162,6 +167,11 @@ class ServerSettings(Settings):
     )
     registry_poll_secs: float = Field(
         30.0, gt=0, le=MAX_TIMEOUT_S, description="Time between two questions to the registry."
+    )
+    state: Path | None = Field(
+        None,
+        description="SQLite file that keeps labels and traffic rules which were set while serving,"
+        " rollouts and the audit log. Default: .penstock/state.sqlite3 in the repository.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is logged."

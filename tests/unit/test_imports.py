@@ -26,7 +26,9 @@ LEVELS = [
     {"serve.executors", "serve.registry"},
     {"serve.gateway"},
     {"serve.transport"},
-    {"serve.app", "serve.commands"},
+    {"serve.listening"},
+    {"serve.app"},
+    {"serve.commands"},
     {"serve.ray_app", "serve.cli"},
 ]
 CONTRACTS = {"serve.gateway.interface"}

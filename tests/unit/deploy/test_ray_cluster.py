@@ -12,6 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 import serve.cli
+from serve.commands import serving
 from serve.config import ServerSettings
 
 FILE = Path(__file__).parents[3] / "deploy/ray-cluster.yaml"
@@ -33,13 +34,13 @@ def commands(cluster: dict[str, Any], node: str, program: str) -> list[list[str]
 def test_server_is_started_with_flags_that_it_has(
     cluster: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[tuple[Path, ServerSettings, str, int]] = []
-    monkeypatch.setattr(serve.cli, "_run_on_ray", lambda *given: calls.append(given) or 0)
+    calls: list[tuple[str, ServerSettings, str, int]] = []
+    monkeypatch.setattr(serving, "_run_on_ray", lambda *given: calls.append(given) or 0)
     (arguments,) = commands(cluster, "head", "penstock")
     done = CliRunner().invoke(serve.cli.app, arguments)
     assert done.exit_code == 0, done.output
     ((repository, settings, address, gateways),) = calls
-    assert (repository, address, gateways) == (Path("/models"), "auto", 0)
+    assert (repository, address, gateways) == ("/models", "auto", 0)
     assert settings.http is not None and settings.admin is not None
     assert {settings.http.host, settings.admin.host} == {"0.0.0.0"}
     assert (settings.http.port, settings.admin.port) == (8000, 8002)
