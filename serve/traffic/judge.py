@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from serve.config.traffic import Guards
 from serve.traffic.guarding import GUARDS, Seen
 from serve.traffic.samples import Sample
@@ -140,8 +142,7 @@ class _Counts:
                 self.step.add(latest)
             else:
                 self.step.add_copies(latest)
-        elif not _fell(latest, before):
-            look = latest.minus(before)
+        elif (look := _since(latest, before)) is not None:
             self.step.add(look)
             if self.window is not self.step:
                 self.window.add(look)
@@ -155,10 +156,19 @@ class _Counts:
 COUNTED = ("answered", "failed", "refused", "compared", "disagreed", "shadow_failed")
 
 
-def _fell(latest: Sample, before: Sample) -> bool:
-    """Whether a count is lower than it was."""
-    return any(getattr(latest, name) < getattr(before, name) for name in COUNTED) or any(
-        now.get(number, 0) < count
-        for now, then in ((latest.latencies, before.latencies), (latest.scores, before.scores))
-        for number, count in then.items()
-    )
+def _since(latest: Sample, before: Sample) -> Sample | None:
+    """What was counted between two looks; None: a count is lower than it was."""
+    plain = {name: getattr(latest, name) - getattr(before, name) for name in COUNTED}
+    latencies = _counted(latest.latencies, before.latencies)
+    scores = _counted(latest.scores, before.scores)
+    counts = (*plain.values(), *latencies.values(), *scores.values())
+    return None if min(counts) < 0 else Sample(**plain, latencies=latencies, scores=scores)
+
+
+def _counted(latest: Mapping[int, int], before: Mapping[int, int]) -> dict[int, int]:
+    """The bins that differ, and by how much."""
+    lost = {number: -before[number] for number in before.keys() - latest.keys()}
+    known = before.get
+    return lost | {
+        number: more for number, count in latest.items() if (more := count - known(number, 0))
+    }

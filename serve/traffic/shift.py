@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from serve.traffic.samples import SCORE_PARTS
 from serve.traffic.sequential import increase_evidence, least_increase, threshold_of
@@ -71,12 +72,18 @@ def shift_of(
 
 def _shares(
     one: Mapping[int, float], other: Mapping[int, float]
-) -> tuple[list[int], np.ndarray, np.ndarray]:
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """All bins that occur, ascending, and of each the share of scores up to it, of both."""
-    bins = sorted(one.keys() | other.keys())
-    mine = np.cumsum([one.get(number, 0) for number in bins]) / sum(one.values())
-    theirs = np.cumsum([other.get(number, 0) for number in bins]) / sum(other.values())
-    return bins, mine, theirs
+    numbers = np.fromiter((*one, *other), np.int64, len(one) + len(other))
+    weights = np.zeros((2, len(numbers)))
+    weights[0, : len(one)] = np.fromiter(one.values(), float, len(one))
+    weights[1, len(one) :] = np.fromiter(other.values(), float, len(other))
+    order = np.argsort(numbers)
+    numbers = numbers[order]
+    reached = np.cumsum(weights[:, order], axis=1)
+    whole = np.append(numbers[1:] != numbers[:-1], True)  # the last of a bin that both have
+    mine, theirs = reached[:, whole] / reached[:, -1:]
+    return numbers[whole], mine, theirs
 
 
 def _part(first: int, end: int) -> float:
