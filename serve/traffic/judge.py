@@ -68,7 +68,8 @@ class Watch:
         self._stable.move(stable)
         whole = self._seen(self._new.step, self._stable.step)
         age_s = now_s - self._window_began_s
-        window = self._seen(self._new.window, self._stable.window, f" in the last {age_s:.0f} s")
+        within = f" (the last {max(1, round(age_s))} s of {self._names[0]})"
+        window = self._seen(self._new.window, self._stable.window, within)
         verdicts = []
         for name, guard in GUARDS:
             verdict = self._breaches.get(name)
@@ -81,7 +82,7 @@ class Watch:
             if verdict.state == "breached":
                 self._breaches[name] = verdict
             verdicts.append(verdict)
-        if age_s >= WINDOW_S and window.new.accepted >= WINDOW_REQUESTS:
+        if age_s >= WINDOW_S and window.new.asked >= WINDOW_REQUESTS:
             self._windows += 1
             self._window_began_s = now_s
             self._new.begin_window()

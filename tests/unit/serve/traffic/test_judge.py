@@ -115,8 +115,8 @@ def test_a_version_that_turns_bad_after_a_good_hour_is_told_in_seconds() -> None
         if verdict.state == "breached":
             break
     assert look <= 10
-    assert verdict.text.endswith(" s")
-    assert " in the last " in verdict.text
+    assert "(the last " in verdict.text
+    assert verdict.text.endswith(" s of version 4)")
 
 
 def test_a_breach_stays_one() -> None:
