@@ -79,6 +79,26 @@ def build_small(path: Path, seed: int = 0) -> None:
     _mlp(path, (FEATURES, 64, 32, 1), seed)
 
 
+def build_release(path: Path, number: int, shift: float = 0.0) -> None:
+    """``build_small`` as another version has it: by 0.1 % × ``number`` lower, so that its answers
+    are told from others', and hardly anybody minds; ``shift`` is added to the log-odds."""
+    build_small(path)
+    model = onnx.load(path)
+    weights = {"shift": np.float32(shift), "factor": np.float32(1 - number / 1000)}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.array([value]), name) for name, value in weights.items()
+    )
+    sigmoid = model.graph.node.pop()
+    model.graph.node.extend(
+        [
+            helper.make_node("Add", [sigmoid.input[0], "shift"], ["odds"]),
+            helper.make_node("Sigmoid", ["odds"], ["scored"]),
+            helper.make_node("Mul", ["scored", "factor"], ["probability"]),
+        ]
+    )
+    onnx.save(model, path)
+
+
 def build_picture(path: Path) -> None:
     """A row is a picture of 602 KB of FP32, of which one number is read: only moving it costs."""
     weights = {"first": np.array([0], np.int64)}
@@ -157,6 +177,18 @@ SMALL = BenchmarkModel(
     build_small,
     f"batching: {{max_batch_size: 256}}\nslo: {{latency_ms: {SLO_MS}}}\n",
 )
+DIVIDED = BenchmarkModel(
+    "divided", build_small, f"{SMALL.settings}labels: {{stable: 1, canary: 2}}\n"
+)
+"""``SMALL`` with a second version, to which somebody else gives a share."""
+RELEASED = BenchmarkModel(
+    "released",
+    build_small,
+    f"{SMALL.settings}versions: {{policy: specific, numbers: [1]}}\nlabels: {{stable: 1}}\n"
+    f"inputs: {{x: {{datatype: FP32, shape: [-1, {FEATURES}]}}}}\n"
+    "outputs: {probability: {datatype: FP32, shape: [-1, 1]}}\n",
+)
+"""``SMALL`` whose versions take over as somebody says, those in Python as well."""
 PAIR = BenchmarkModel("pair", build_small, f"{SMALL.settings}autoscaling: {{min_replicas: 2}}\n")
 """``SMALL`` with a second replica on servers that have such."""
 KEPT = BenchmarkModel("kept", build_small, f"{SMALL.settings}cache: {{}}\n")

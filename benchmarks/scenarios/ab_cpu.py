@@ -2,19 +2,21 @@
 
 Both servers run at once, one idle while the other is loaded for a round by a closed loop. Each pair
 of rounds begins with either at random, as often with the one as with the other (ABBA, shuffled), so
-that a drift of the machine hits both alike. Server CPU per request repeats within some 8 % where
-throughput and p99 vary by half; rounds say whether the machine was quiet enough to compare those as
-well. Two processes of the same build differ a little for as long as they live (memory layout), so
-that the pairs are spread over several starts of both.
+that a drift of the machine hits both alike. The generator has a core to itself: a server that may
+move between all cores costs half as much again in some rounds as in others. Server CPU per request
+then repeats within some 8 % where throughput and p99 vary by half; rounds say whether the machine
+was quiet enough to compare those as well. Two processes of the same build differ a little for as
+long as they live (memory layout), so that the pairs are spread over several starts of both.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import random
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -52,7 +54,14 @@ class Params(LoadParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     warmup_s: Annotated[float, Meta(ge=0, description="Load before it, each round.")] = 0.1
     starts: Annotated[
         int, Meta(ge=1, description="Fresh processes over which the pairs are spread.")
-    ] = 4
+    ] = 8
+    own_core: Annotated[
+        bool,
+        Meta(
+            description="The generator has the last core to itself: servers that were started for"
+            " the run keep to the others."
+        ),
+    ] = True
 
 
 def planned_s(params: Params) -> float:
@@ -71,6 +80,8 @@ def run(context: Context, params: Params) -> Measurement:
                 for contender, server in servers.items():
                     if server.tree is None:
                         raise UnsupportedError(f"the process of the {contender} is not known")
+                if params.own_core:
+                    _leave_a_core(servers.values())
                 payloads = payloads_for(context, params, servers["candidate"])
                 for contender in servers:  # the first load of a process is not like the others
                     _round(attempt, params, servers, payloads, contender, "warm-up")
@@ -79,7 +90,13 @@ def run(context: Context, params: Params) -> Measurement:
                         what = f"pair {pair + 1} of {params.rounds}, start {number}, {contender}"
                         metrics, quiet = _round(attempt, params, servers, payloads, contender, what)
                         rounds.append(
-                            Round(contender=contender, number=pair, metrics=metrics, quiet=quiet)
+                            Round(
+                                contender=contender,
+                                number=pair,
+                                start=number,
+                                metrics=metrics,
+                                quiet=quiet,
+                            )
                         )
         return attempt.measurement(_summary(rounds), rounds=tuple(rounds))
 
@@ -105,6 +122,15 @@ def _blocks(pairs: int, starts: int) -> list[range]:
 def _servers(context: Context) -> Iterator[dict[Contender, Served]]:
     with context.candidate() as candidate, context.reference() as baseline:
         yield {"candidate": candidate, "baseline": baseline}
+
+
+def _leave_a_core(servers: Collection[Served]) -> None:
+    """Where there are two cores at least, and no server runs for others as well."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) > 1 and all(server.process for server in servers):
+        for server in servers:
+            assert server.tree is not None
+            server.tree.keep_to(cores[:-1])
 
 
 def _round(

@@ -27,6 +27,7 @@ from benchmarks.scenarios import (
     remote_cost,
     replica_kill,
     rolling_update,
+    rollout,
     saturation,
     sentences,
     server_fixed,
@@ -92,6 +93,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         canary_switch,
         replica_kill,
         rolling_update,
+        rollout,
         # Of the server's own cost, on benchmark models
         startup,
         small_requests,

@@ -72,6 +72,7 @@ def measure(context: Context, params: Params, scenario: str) -> Measurement:
                     Round(
                         contender=contender,
                         number=number,
+                        start=number,
                         metrics=metrics,
                         quiet=is_quiet([sample], context.limits),
                     )

@@ -51,6 +51,7 @@ def test_run_says_what_a_server_does_not_support(toy_server, tmp_path, name):
     ("name", "params", "why"),
     [
         ("canary_switch", {}, "does not divide traffic"),
+        ("rollout", {}, "does not divide traffic"),
         ("replica_kill", {"use": "served"}, "it runs models in its own process"),
     ],
 )
