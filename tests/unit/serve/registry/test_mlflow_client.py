@@ -6,13 +6,16 @@ import builtins
 import http.server
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from serve.config.source import parse_reference
 from serve.errors import RepositoryError
-from serve.registry.mlflow_client import open_mlflow, without_credentials
+from serve.registry.client import Registered
+from serve.registry.mlflow_client import MlflowRegistry, open_mlflow, without_credentials
 from tests.support.running import PATIENCE_S
 
 REFERENCE = parse_reference("models:/fraud@champion")
@@ -107,3 +110,63 @@ def test_address_of_no_registry_is_told() -> None:
 )
 def test_credentials_are_not_shown(uri: str, shown: str) -> None:
     assert without_credentials(uri) == shown
+
+
+class HalfClient:
+    """Of a registry whose one version has two files, in a folder."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """Nothing is asked yet."""
+
+    def get_model_version_download_uri(self, name: str, version: str) -> str:
+        return f"mlflow-artifacts:/1/{name}/{version}/artifacts"
+
+
+class HalfArtifacts:
+    """Downloads what it is told to, and lists what there is."""
+
+    def __init__(self, came: dict[str, bytes]) -> None:
+        self._came = came
+
+    def download_artifacts(self, *, artifact_uri: str, dst_path: str, tracking_uri: str) -> str:
+        for path, data in self._came.items():
+            place = Path(dst_path, "artifacts", path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+        return str(Path(dst_path, "artifacts"))
+
+    def list_artifacts(self, *, artifact_uri: str, tracking_uri: str) -> list[SimpleNamespace]:
+        if artifact_uri.endswith("/data"):
+            return [SimpleNamespace(path="data/model.bin", is_dir=False, file_size=4)]
+        return [
+            SimpleNamespace(path="MLmodel", is_dir=False, file_size=2),
+            SimpleNamespace(path="data", is_dir=True, file_size=None),
+        ]
+
+
+def downloaded(came: dict[str, bytes], folder: Path) -> Path:
+    exceptions = SimpleNamespace(MlflowException=RuntimeError)
+    mlflow = SimpleNamespace(
+        MlflowClient=HalfClient, artifacts=HalfArtifacts(came), exceptions=exceptions
+    )
+    registry = MlflowRegistry(mlflow, "http://registry")
+    return registry.download(Registered("m", 3, "run", 0, "models:/m-1"), folder)
+
+
+def test_download_that_is_whole_is_handed_over(tmp_path: Path) -> None:
+    folder = downloaded({"MLmodel": b"ok", "data/model.bin": b"1234"}, tmp_path)
+    assert (folder / "data/model.bin").read_bytes() == b"1234"
+
+
+@pytest.mark.parametrize(
+    ("came", "problem"),
+    [
+        ({"MLmodel": b"ok", "data/model.bin": b"12"}, r"data/model\.bin has 2 bytes of 4"),
+        ({"MLmodel": b"ok"}, r"data/model\.bin is missing"),
+    ],
+)
+def test_download_that_is_not_whole_is_refused(
+    tmp_path: Path, came: dict[str, bytes], problem: str
+) -> None:
+    with pytest.raises(RepositoryError, match=rf"is not whole: {problem} \(pull it again\)"):
+        downloaded(came, tmp_path)
