@@ -3,6 +3,8 @@
 A change is one transaction: the rules of a model, the line of the audit log, and the revision that
 counts all changes. So a crash leaves the old rules or the new ones, and the log says which. The
 file is made at the first change. Several servers may share it, on one machine.
+
+A disk that cannot be written to is no reason to forget the rules: then they are read all the same.
 """
 
 from __future__ import annotations
@@ -10,17 +12,24 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
+from pydantic import ValidationError
 
+from serve.config.traffic import Guards, Traffic
 from serve.errors import RepositoryError, Unavailable
 from serve.traffic.state import Audit, ModelState, TrafficState
 
-__all__ = ["StaleError", "Store"]
+__all__ = ["STATE", "StaleError", "Store"]
 
+STATE = Path(".penstock", "state.sqlite3")
+"""The file in a repository, if no other was named."""
 SCHEMA = 1
+APPLICATION = 0x50454E53
+"""Says of a SQLite file whose it is."""
 BUSY_S = 5.0
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
@@ -46,31 +55,34 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._open: sqlite3.Connection | None = None
+        self._writable = False
+        self._file: tuple[int, int] | None = None
         self._version = -1
 
     def load(self) -> TrafficState:
-        """The rules as they are; none, if there is no file.
+        """The rules as they are; none, if there has never been a file.
 
         Raises:
-            RepositoryError: the file is damaged, or of a newer release.
+            RepositoryError: the file is damaged, of a newer release, or was removed.
         """
-        if self._open is None and not self.path.exists():
+        if self._is_new():
             return TrafficState()
         with self._errors("cannot be read"):
             connection = self._connection()
+            version = self._data_version()  # before: what is written meanwhile is seen next time
             with connection:
                 connection.execute("BEGIN")
-                revision = self._meta("revision")
+                revision = self._revision(connection)
                 rows = connection.execute("SELECT name, state FROM model").fetchall()
-            self._version = self._data_version()
+            self._version = version
         return TrafficState(
-            revision=revision, models={name: self._state(text) for name, text in rows}
+            revision=revision, models={name: self._rules(name, text) for name, text in rows}
         )
 
     def changed(self) -> bool:
         """Whether another process has written since the last look. An error counts as no."""
         try:
-            if self._open is None:
+            if self._open is None or not self._is_same():
                 return self.path.exists()
             seen, self._version = self._version, self._data_version()
         except (sqlite3.Error, OSError, RepositoryError):
@@ -88,10 +100,10 @@ class Store:
             Unavailable: it cannot be written; nothing has been.
         """
         with self._errors("cannot be written", writing=True):
-            connection = self._connection()
+            connection = self._connection(writing=True)
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                if self._meta("revision") != revision:
+                if self._revision(connection) != revision:
                     raise StaleError
                 if state is None:
                     connection.execute("DELETE FROM model WHERE name = ?", (line.model,))
@@ -122,10 +134,10 @@ class Store:
 
         True where there is no file, and where it cannot be written: then nobody else can either.
         """
-        if self._open is None and not self.path.exists():
+        if self._is_new():
             return True
         try:
-            connection = self._connection()
+            connection = self._connection(writing=True)
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 row = connection.execute("SELECT owner, until_s FROM lease").fetchone()
@@ -147,7 +159,7 @@ class Store:
         Raises:
             RepositoryError: the file is damaged, or of a newer release.
         """
-        if self._open is None and not self.path.exists():
+        if self._is_new():
             return []
         query = (
             "SELECT number, time_s, who, model, what, why, before, after FROM audit"
@@ -179,46 +191,119 @@ class Store:
 
     # inside
 
-    def _connection(self) -> sqlite3.Connection:
-        """The file opened, and made if it is not there."""
-        if self._open is None:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Made before SQLite would, so that nobody else may ever read it.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            connection = sqlite3.connect(
-                self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+    def _is_new(self) -> bool:
+        """Whether there is no file, and has been none."""
+        return self._file is None and not self.path.exists()
+
+    def _is_same(self) -> bool:
+        """Whether the file that is open is still the one of that name."""
+        with suppress(FileNotFoundError):
+            now = self.path.stat()
+            return (now.st_dev, now.st_ino) == self._file
+        return False
+
+    def _connection(self, *, writing: bool = False) -> sqlite3.Connection:
+        """The file opened; made if it is not there, and never was."""
+        if self._open is not None and (not self._is_same() or (writing and not self._writable)):
+            self.close()
+        if self._open is not None:
+            return self._open
+        if self._file is not None and not self.path.exists():
+            # To go on with a new one would lose the rules silently, or drop those that count.
+            raise FileNotFoundError(
+                "it was removed; put it back, or start the server again to go back to model.yaml"
             )
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                self._prepare(connection)
-            except BaseException:
-                connection.close()
+        try:
+            self._open, self._writable = self._opened(), True
+        except (sqlite3.OperationalError, OSError):
+            if writing or not self.path.exists():
                 raise
-            self._open = connection
+            self._open, self._writable = self._opened_to_read(), False
+        now = self.path.stat()
+        self._file = (now.st_dev, now.st_ino)
         return self._open
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Make the tables of a new file; refuse one that a newer release has made."""
-        with connection:
-            connection.execute("BEGIN IMMEDIATE")
-            known = connection.execute("PRAGMA user_version").fetchone()[0]
-            if known > SCHEMA:
-                raise self._unusable(f"is of a newer release (schema {known}, not {SCHEMA})")
-            if known == 0:
-                for statement in TABLES.split(";"):
-                    if statement.strip():
+    def _opened(self) -> sqlite3.Connection:
+        parent = self.path.parent
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Made before SQLite would, so that nobody else may ever read it.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = self._connect("rw")
+        try:
+            self._check(connection)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                if not self._check(connection):
+                    for statement in TABLES.split(";"):
                         connection.execute(statement)
-                connection.execute("INSERT INTO meta VALUES ('revision', 0)")
-                connection.execute(f"PRAGMA user_version = {SCHEMA}")
+                    connection.execute("INSERT INTO meta VALUES ('revision', 0)")
+                    connection.execute(f"PRAGMA user_version = {SCHEMA}")
+                    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
-    def _meta(self, key: str) -> int:
-        assert self._open is not None
-        row = self._open.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    def _opened_to_read(self) -> sqlite3.Connection:
+        """The file of a disk that is full or cannot be written to."""
+        waiting = self.path.with_name(self.path.name + "-wal")
+        for mode in ("ro", "ro&immutable=1"):
+            connection = self._connect(mode)
+            try:
+                if not self._check(connection):
+                    raise sqlite3.OperationalError("it is empty")
+            except BaseException as error:
+                connection.close()
+                # Without SQLite's files beside it, it can be read if nothing waits in them.
+                nothing_waits = not waiting.exists() or not waiting.stat().st_size
+                if mode == "ro" and nothing_waits and isinstance(error, sqlite3.OperationalError):
+                    continue
+                raise
+            return connection
+        raise AssertionError
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"file:{quote(str(self.path.absolute()))}?mode={mode}",
+            uri=True,
+            timeout=BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
+    def _check(self, connection: sqlite3.Connection) -> bool:
+        """Whether the tables are there; refuses a file of a newer release, or of other software."""
+        known = connection.execute("PRAGMA user_version").fetchone()[0]
+        ours = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION
+        filled = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if filled and not ours:
+            raise self._unusable("is of other software")
+        if known > SCHEMA:
+            raise self._unusable(f"is of a newer release (schema {known}, not {SCHEMA})")
+        return bool(filled)
+
+    def _revision(self, connection: sqlite3.Connection) -> int:
+        row = connection.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()
         return int(row[0])
 
     def _data_version(self) -> int:
         return int(self._connection().execute("PRAGMA data_version").fetchone()[0])
+
+    def _rules(self, model: str, text: str) -> ModelState:
+        """A state that gateways can follow."""
+        state = self._state(text)
+        try:
+            Traffic.model_validate(state.traffic or {})
+            if state.rollout is not None:
+                Guards.model_validate(dict(state.rollout.guards or {}))
+        except ValidationError as error:
+            raise self._unusable(
+                f"has rules of '{model}' that this release does not know:"
+                f" {error.errors()[0]['msg']}"
+            ) from None
+        return state
 
     def _state(self, text: str) -> ModelState:
         try:

@@ -20,7 +20,14 @@ from serve.executors.remote.options import Endpoint, RemoteOptions, WantedModel
 from serve.executors.remote.wire import FrameError
 from tests.support import onnx_models
 from tests.support.ray_nodes import RayNodes, ray_nodes
-from tests.support.ray_server import LOST, Load, RayServer, ray_server, replicas_among
+from tests.support.ray_server import (
+    LOST,
+    Load,
+    RayServer,
+    authorities_among,
+    ray_server,
+    replicas_among,
+)
 from tests.support.serve_deploy import deploy
 from tests.support.triton_repository import write
 
@@ -70,6 +77,10 @@ def server(
 
 def replicas(nodes: RayNodes, model: str) -> list[psutil.Process]:
     return replicas_among(nodes.processes(), model)
+
+
+def authorities(nodes: RayNodes) -> list[psutil.Process]:
+    return authorities_among(nodes.processes())
 
 
 def sockets() -> set[Path]:
@@ -181,6 +192,7 @@ def test_lost_server_is_replaced_without_a_request_lost(
             assert load.wrong == []
             assert successor.stop() == 0
     until(lambda: not replicas(nodes, ".*"))
+    until(lambda: not authorities(nodes))
     assert sockets() <= sockets_before
 
 
@@ -216,8 +228,10 @@ def test_config_file_keeps_a_server_without_a_command(
         load.more(200)
     assert load.wrong == []
     assert pids(nodes, "spread") == engines
+    assert authorities(nodes)
     deploy(nodes, {**config, "applications": []})
     until(lambda: not replicas(nodes, ".*"))
+    until(lambda: not authorities(nodes))
     assert sockets() <= sockets_before
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -96,11 +96,19 @@ class RayServer:
 
 def replicas_among(processes: Iterable[psutil.Process], model: str) -> list[psutil.Process]:
     """Those that are replicas of a model, or with ``gateways`` the gateways."""
+    return _called(processes, rf"ray::ServeReplica:[^:]*:{model}(:|[.]|$)")
+
+
+def authorities_among(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those that have the traffic rules: one of each server."""
+    return _called(processes, r"ray::TrafficAuthority([.]|$)")
+
+
+def _called(processes: Iterable[psutil.Process], name: str) -> list[psutil.Process]:
     found = []
     for process in processes:
         with suppress(psutil.Error):
-            line = " ".join(process.cmdline())
-            if re.match(rf"ray::ServeReplica:[^:]*:{model}(:|[.]|$)", line.rstrip()):
+            if re.match(name, " ".join(process.cmdline()).rstrip()):
                 found.append(process)
     return found
 
@@ -136,31 +144,44 @@ def post(address: str, path: str, body: Any) -> Any:
         connection.close()
 
 
+class Clients:
+    """Threads that ask one request after the other until the block ends."""
+
+    def __init__(self, ask: Callable[[int], None], clients: int) -> None:
+        """``ask`` is called with the number of a client, and returns when ``over`` is set."""
+        self.over = threading.Event()
+        self._threads = [
+            threading.Thread(target=ask, args=(number,), daemon=True) for number in range(clients)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self.over.set()
+        for thread in self._threads:
+            thread.join(STOP_S)
+            assert not thread.is_alive(), "a request was not answered"
+
+
 class Load:
     """Clients that ask an identity model, each after the answer to its last, and check them all."""
 
     def __init__(self, address: str, model: str, clients: int = 8) -> None:
         self._address = address
         self._path = f"/v2/models/{model}/infer"
-        self._over = threading.Event()
         self._answered = threading.Condition()
         self.right = 0
         self.wrong: list[str] = []
-        self._threads = [
-            threading.Thread(target=self._ask, args=(number,), daemon=True)
-            for number in range(clients)
-        ]
+        self._clients = Clients(self._ask, clients)
 
     def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
+        self._clients.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(STOP_S)
-            assert not thread.is_alive(), "a request was not answered"
+        self._clients.stop()
 
     def more(self, answers: int) -> None:
         """Wait for so many further answers."""
@@ -172,7 +193,7 @@ class Load:
     def _ask(self, number: int) -> None:
         connection = http.client.HTTPConnection(self._address, timeout=60)
         count = 0
-        while not self._over.is_set():
+        while not self._clients.over.is_set():
             count += 1
             row = [float(number), float(count), 1.0, -1.0]
             tensor = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": row}
@@ -183,7 +204,7 @@ class Load:
             except (OSError, http.client.HTTPException) as error:
                 text, good = repr(error), False
                 connection.close()
-                self._over.wait(AGAIN_S)
+                self._clients.over.wait(AGAIN_S)
             with self._answered:
                 if good:
                     self.right += 1

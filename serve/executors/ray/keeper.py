@@ -18,22 +18,23 @@ from ray.serve import Application
 from serve.clock import monotonic_ns
 from serve.config import ServerSettings
 from serve.config.base import Settings
+from serve.errors import PenstockError
+from serve.executors.ray.authority import HEAD, KeptAuthority
 from serve.executors.ray.cluster import joined
 from serve.executors.ray.failure import ReplicaNotStartedError
 from serve.executors.ray.fleet import Fleet
 from serve.executors.ray.gateway_replica import MakeServer
 from serve.executors.ray.gateway_tier import GRACE_S
 from serve.executors.ray.keeping import Keeping
+from serve.executors.ray.needs import Needs
 from serve.executors.ray.orders import Orders
+from serve.executors.ray.traffic_authority import AuthoritySpec
 from serve.monitoring.logs import set_up_logs
-from serve.repository.scan import scan
 
 __all__ = ["KeeperArguments", "keeper"]
 
 log = logging.getLogger("penstock.ray")
 
-HEAD = "node:__internal_head__"
-"""Ray's own name for a resource that the head node alone has."""
 A_LITTLE = 0.001
 LOOK_S = 0.1
 END_S = 10.0
@@ -64,23 +65,42 @@ class Keeper:
         settings = arguments.settings
         set_up_logs(settings.log_level, settings.log_format)
         started_ns = monotonic_ns()
-        found = scan(arguments.repository)
+        needs = Needs()
+        found = needs.scan(arguments.repository)
+        self._authority = KeptAuthority(
+            settings.name, AuthoritySpec.of(settings, arguments.repository)
+        )
+        self._authority.start()
         self._orders = Orders()
         self._fleet = Fleet(
             joined(), settings, make, monotonic_ns, gateway_count=arguments.gateways
         )
         self._fleet.adopt()
         keeping = Keeping(
-            self._fleet, arguments.repository, settings, self._orders, monotonic_ns, started_ns
+            self._fleet,
+            arguments.repository,
+            needs,
+            self._authority.state,
+            settings,
+            self._orders,
+            monotonic_ns,
+            started_ns,
         )
+        problem = "a model is not served, and `strict` is set"
+
+        def run() -> None:
+            nonlocal problem
+            try:
+                keeping.run(found)
+            except PenstockError as error:
+                problem = str(error)
+
         self._application = serve.get_replica_context().app_name
-        self._thread = threading.Thread(
-            target=keeping.run, args=(found,), name="penstock-keeper", daemon=True
-        )
+        self._thread = threading.Thread(target=run, name="penstock-keeper", daemon=True)
         self._thread.start()
         while not keeping.serving.wait(LOOK_S):
             if not self._thread.is_alive():
-                raise ReplicaNotStartedError("a model is not served, and `strict` is set")
+                raise ReplicaNotStartedError(problem)
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Called by Serve when ``user_config`` is another: read the repository again."""
@@ -101,6 +121,7 @@ class Keeper:
         own = serve.status().applications.get(self._application)
         if own is None or own.status == "DELETING":
             self._fleet.stop()
+            self._authority.stop()
 
 
 def keeper(arguments: KeeperArguments, make: MakeServer) -> Application:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from ray.exceptions import RayError
@@ -13,9 +14,10 @@ from serve.clock import NS_PER_MS, Clock
 from serve.config import ServerSettings
 from serve.errors import PenstockError
 from serve.executors.ray.fleet import Fleet
+from serve.executors.ray.needs import Needs
 from serve.executors.ray.orders import Orders
 from serve.repository.entry import Repository
-from serve.repository.scan import scan
+from serve.traffic.state import TrafficState
 
 __all__ = ["Keeping"]
 
@@ -30,31 +32,45 @@ NO_ANSWER = (RayError, RayServeException, ConnectionError, TimeoutError)
 
 
 class Keeping:
-    """Keeps ``fleet`` as the repository asks for, whatever happens to Serve in the meantime."""
+    """Keeps ``fleet`` as the repository and the traffic rules ask for, whatever happens to Serve
+    in the meantime."""
 
     def __init__(
         self,
         fleet: Fleet,
         repository: Path,
+        needs: Needs,
+        rules: Callable[[], TrafficState],
         settings: ServerSettings,
         orders: Orders,
         clock: Clock,
         started_ns: int,
     ) -> None:
+        """``needs`` has read ``repository``; ``rules`` gives the traffic rules, or raises."""
         self._fleet = fleet
         self._repository = repository
+        self._needs = needs
+        self._rules = rules
         self._settings = settings
         self._orders = orders
         self._clock = clock
         self._started_ns = started_ns
-        self._wanted: Repository | None = None
+        self._found = Repository({}, {})
+        self._untold: frozenset[str] | None = frozenset()
+        """Models of which the fleet was not told yet, though they were read; None: all."""
+        self._rules_known = False
+        self._rules_silent = False
         self.serving = threading.Event()
         """Every version has been tried, and the gateways answer."""
 
     def run(self, found: Repository) -> int:
-        """Until told to stop; 0, or 1 if a model failed and that was forbidden (``--strict``)."""
+        """Until told to stop; 0, or 1 if a model failed and that was forbidden (``--strict``).
+
+        Raises:
+            PenstockError: the file of the traffic rules cannot be used.
+        """
         orders = self._orders
-        self._wanted = found
+        self._found, self._untold = found, None
         silent = False
         while not orders.stop.is_set():
             try:
@@ -80,13 +96,35 @@ class Keeping:
             self._orders.again.clear()
             log.info("reading %s again", self._repository)
             try:
-                self._wanted = scan(self._repository.resolve())
+                self._found = self._needs.scan(self._repository.resolve())
+                self._untold = None
             except (PenstockError, OSError) as error:
                 log.error("%s: all stays as it is", error)
-        if self._wanted is not None:
-            self._fleet.want(self._wanted)
-            self._wanted = None  # not before Serve was told of it
+        self._ask_rules()
+        found, changed = self._needs.changed(self._found)
+        if changed:
+            self._found = found
+            self._untold = None if self._untold is None else self._untold | changed
+        if self._untold is None or self._untold:
+            self._fleet.want(self._found, self._untold)
+            self._untold = frozenset()  # not before Serve was told of it
         return self._fleet.look()
+
+    def _ask_rules(self) -> None:
+        """Follow the rules; the last ones, while nobody knows them.
+
+        Without any, nothing is served: what another server has left may be needed.
+        """
+        try:
+            self._needs.follow(self._rules())
+        except (*NO_ANSWER, PenstockError) as error:
+            if not self._rules_known:
+                raise
+            if not self._rules_silent:
+                log.warning("no answer as to traffic rules, the last ones count: %s", error)
+            self._rules_silent = True
+        else:
+            self._rules_known, self._rules_silent = True, False
 
     def _say_serving(self) -> None:
         took_ms = (self._clock() - self._started_ns) / NS_PER_MS

@@ -12,8 +12,9 @@ from serve.clock import monotonic_ns
 from serve.config import ServerSettings
 from serve.executors.ray.cluster import LOCAL, connected
 from serve.executors.ray.gateway_replica import MakeServer
+from serve.executors.ray.needs import Needs
 from serve.executors.ray.orders import Orders, follow_signals
-from serve.repository.scan import scan
+from serve.executors.ray.traffic_authority import AuthoritySpec
 
 __all__ = ["serve_on_ray"]
 
@@ -30,12 +31,13 @@ def serve_on_ray(
     """Serve until SIGTERM or SIGINT; SIGHUP reads the repository again. The exit code.
 
     Raises:
-        RepositoryError: the repository itself cannot be read.
+        PenstockError: the repository itself cannot be read, or the file of the traffic rules.
         OSError: a port is taken.
         ValueError, ConnectionError: Ray is not installed, or there is no cluster at ``address``.
     """
     started_ns = monotonic_ns()
-    found = scan(repository.resolve())
+    needs = Needs()
+    found = needs.scan(repository.resolve())
     settings = _with_ports(settings, gateways, check=address == LOCAL)
     orders = Orders()
     if address == LOCAL:
@@ -46,6 +48,7 @@ def serve_on_ray(
         from ray import serve
         from ray.serve.config import ProxyLocation
 
+        from serve.executors.ray.authority import KeptAuthority
         from serve.executors.ray.fleet import Fleet
         from serve.executors.ray.keeping import Keeping
         from serve.executors.ray.router import QUIET
@@ -54,6 +57,8 @@ def serve_on_ray(
         if orders.stop.is_set():
             return 0
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        authority = KeptAuthority(settings.name, AuthoritySpec.of(settings, repository.resolve()))
+        authority.start()  # it comes up while Serve does
         serve.start(
             proxy_location=ProxyLocation.Disabled,
             logging_config=QUIET,
@@ -62,11 +67,21 @@ def serve_on_ray(
         try:
             if not cluster.own:
                 fleet.adopt()
-            keeping = Keeping(fleet, repository, settings, orders, monotonic_ns, started_ns)
+            keeping = Keeping(
+                fleet,
+                repository,
+                needs,
+                authority.state,
+                settings,
+                orders,
+                monotonic_ns,
+                started_ns,
+            )
             return keeping.run(found)
         finally:
             log.info("draining for at most %.0f s", settings.drain_timeout_s)
             fleet.stop()
+            authority.stop()
 
 
 def _with_ports(settings: ServerSettings, gateways: int, *, check: bool) -> ServerSettings:
