@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,11 +19,10 @@ from typing import Any
 import pytest
 
 from tests.support import onnx_models
+from tests.support.command import PATIENCE_S, Server, penstock
 from tests.support.triton_repository import write
 
 ROOT = Path(__file__).parents[2]
-PENSTOCK = str(Path(sys.executable).with_name("penstock"))
-PATIENCE_S = 60
 
 SLOW_MODEL = """
 import time
@@ -47,54 +45,6 @@ inputs: {{x: {{datatype: FP32, shape: [-1, 1]}}}}
 outputs: {{y: {{datatype: FP32, shape: [-1, 1]}}}}
 parameters: {{signs: "{signs}"}}
 """
-
-
-class Server:
-    """``penstock serve`` on free ports; what it logs is read as it comes."""
-
-    def __init__(self, repository: Path, *flags: str) -> None:
-        ports = [f"--{name}-port=0" for name in ("http", "grpc", "admin")]
-        command = [PENSTOCK, "serve", str(repository), "--host=127.0.0.1", *ports, *flags]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        self.lines: list[str] = []
-        self._news = threading.Condition()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            with self._news:
-                self.lines.append(line)
-                self._news.notify_all()
-
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        """The first logged line that matches."""
-        found: list[re.Match[str]] = []
-
-        def seen() -> bool:
-            found.extend(match for line in self.lines if (match := re.search(pattern, line)))
-            return bool(found)
-
-        with self._news:
-            assert self._news.wait_for(seen, PATIENCE_S), f"no {pattern!r} in {self.lines}"
-        return found[0]
-
-    def http(self) -> str:
-        return f"http://{self.wait_for(r'serving HTTP on ([0-9.]+:[0-9]+)')[1]}"
-
-    def exit_code(self) -> int:
-        code = self.process.wait(PATIENCE_S)
-        self._reader.join(PATIENCE_S)
-        return code
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        self._reader.join(PATIENCE_S)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
 
 
 @pytest.fixture
@@ -134,12 +84,6 @@ def wait_for_file(path: Path) -> None:
     while not path.exists():
         assert time.monotonic() < give_up_s, f"{path.name} did not appear"
         time.sleep(0.005)
-
-
-def penstock(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [PENSTOCK, *arguments], capture_output=True, text=True, timeout=PATIENCE_S, check=False
-    )
 
 
 # serve

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,18 +15,15 @@ import tritonclient.http
 from tritonclient.utils import InferenceServerException
 
 from tests.support import onnx_models
+from tests.support.callers import TRANSPORTS, Callers, infer
 from tests.support.memory import resident_bytes
 from tests.support.running import RunningApp, free_ports, running
 
-CALLERS = 2
-"""For each protocol."""
 RELOADS = 50
 LABEL_MOVES = 10
 LOADS = 200
 MIB = 1024 * 1024
 PATIENCE_S = 60
-
-TRANSPORTS = {"http": tritonclient.http, "grpc": tritonclient.grpc}
 
 
 @pytest.fixture
@@ -60,18 +55,6 @@ def index(client: Any) -> dict[str, tuple[str, str]]:
             for m in reply.models
         ]
     return {f"{row['name']}/{row['version']}": (row["state"], row["reason"]) for row in reply}
-
-
-def infer(
-    module: ModuleType, client: Any, value: float, version: str = "", **parameters: Any
-) -> tuple[float, str]:
-    """What ``m`` makes of a value, and which version did."""
-    tensor = module.InferInput("x", [1, 1], "FP32")
-    tensor.set_data_from_numpy(np.full((1, 1), value, np.float32))
-    result = client.infer("m", [tensor], model_version=version, parameters=parameters or None)
-    reply = result.get_response()
-    answered = reply["model_version"] if isinstance(reply, dict) else reply.model_version
-    return float(result.as_numpy("y")[0, 0]), answered
 
 
 def factor(version: int) -> float:
@@ -175,48 +158,6 @@ def test_versions_are_asked_for_by_label(server: RunningApp, root: Path, name: s
             infer(module, client, 1.0, model_version=True)
 
 
-class Callers:
-    """Ask without a pause, over both protocols, and note what was wrong."""
-
-    def __init__(self, server: RunningApp, ask: Callable[[ModuleType, Any, int], str]) -> None:
-        self.problems: list[str] = []
-        self.answered = 0
-        self._over = threading.Event()
-        self._ask = ask
-        self._threads = [
-            threading.Thread(target=self._call, args=(TRANSPORTS[name], getattr(server, name)))
-            for name in TRANSPORTS
-            for _ in range(CALLERS)
-        ]
-
-    def _call(self, module: ModuleType, address: str) -> None:
-        with module.InferenceServerClient(address) as client:
-            number = 0
-            while not self._over.is_set():
-                number += 1
-                try:
-                    problem = self._ask(module, client, number)
-                except Exception as error:
-                    problem = repr(error)
-                if problem:
-                    self.problems.append(problem)
-                    return
-                self.answered += 1
-
-    @contextmanager
-    def calling(self) -> Iterator[Callers]:
-        for thread in self._threads:
-            thread.start()
-        try:
-            yield self
-        finally:
-            self._over.set()
-            for thread in self._threads:
-                thread.join(PATIENCE_S)
-        assert self.problems == []
-        assert self.answered
-
-
 def test_no_request_is_lost_or_answered_wrongly_during_reloads(
     server: RunningApp, root: Path
 ) -> None:
@@ -230,7 +171,7 @@ def test_no_request_is_lost_or_answered_wrongly_during_reloads(
             return f"version {version} made {got} of {value}"
         return f"version {version} after {earliest} was in" if int(version) < earliest else ""
 
-    callers = Callers(server, ask)
+    callers = Callers(server.http, server.grpc, ask)
     with (
         callers.calling(),
         tritonclient.http.InferenceServerClient(server.http, network_timeout=PATIENCE_S) as client,
@@ -254,7 +195,7 @@ def test_labels_move_at_once_under_load(server: RunningApp, root: Path) -> None:
         canary = infer(module, client, 1.0, "canary")
         return "" if stable[0] < canary[0] else f"stable was {stable}, then canary {canary}"
 
-    with admin, Callers(server, ask).calling():
+    with admin, Callers(server.http, server.grpc, ask).calling():
         for version in range(3, LABEL_MOVES + 3):
             onnx_models.scaled(root / f"m/{version}/model.onnx", factor(version))
             set_labels(root, stable=version - 1, canary=version)
