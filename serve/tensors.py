@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import ml_dtypes
 import msgspec
@@ -20,6 +20,7 @@ __all__ = [
     "Array",
     "Batch",
     "Datatype",
+    "Headers",
     "InferRequest",
     "InferResponse",
     "Parameter",
@@ -112,11 +113,19 @@ class RequestedOutput(msgspec.Struct, gc=False):
     parameters: Mapping[str, Parameter] | None = None
 
 
+class Headers(Protocol):
+    """What came with a request beside its body: the headers of HTTP, the metadata of gRPC."""
+
+    def get(self, name: bytes, /) -> bytes | None:
+        """The value of a header, by its name in lower case; the first, of several."""
+
+
 class InferRequest(msgspec.Struct, gc=False):
     """A decoded request. ``model_version`` "" means: the server chooses.
 
     ``deadline_ns`` (monotonic, 0: none) is what the transport knows; the ``timeout``
-    parameter and the model's own limit are applied by the gateway.
+    parameter and the model's own limit are applied by the gateway. ``headers`` are the
+    transport's, which does not change them afterwards.
     """
 
     model_name: str
@@ -129,6 +138,7 @@ class InferRequest(msgspec.Struct, gc=False):
     received_ns: int = 0
     deadline_ns: int = 0
     traceparent: str = ""
+    headers: Headers | None = None
 
 
 class RequestBlock(msgspec.Struct, gc=False):

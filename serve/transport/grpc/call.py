@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import grpc
@@ -11,10 +12,27 @@ from serve.clock import NS_PER_S
 from serve.errors import Cancelled, DeadlineExceeded, TooLarge
 from serve.tensors import InferRequest, InferResponse
 
-__all__ = ["Caller", "answer_of", "fitting", "read_caller"]
+__all__ = ["Caller", "Metadata", "answer_of", "fitting", "read_caller"]
 
 TRACEPARENT_KEY = "traceparent"
 STREAM_STATUS_KEY = "triton_grpc_error"
+
+
+class Metadata:
+    """The metadata of a call as ``Headers``: looked through only if somebody asks."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: Iterable[tuple[str, str | bytes]]) -> None:
+        self._pairs = pairs
+
+    def get(self, name: bytes, /) -> bytes | None:
+        """See ``Headers.get``; gRPC has the names in lower case."""
+        wanted = name.decode("latin-1")
+        for key, value in self._pairs:
+            if key == wanted:
+                return value if isinstance(value, bytes) else value.encode()
+        return None
 
 
 class Caller(NamedTuple):
@@ -24,6 +42,7 @@ class Caller(NamedTuple):
     traceparent: str
     wants_status: bool
     """Whether an error closes the stream with its status, instead of being sent on it."""
+    headers: Metadata
 
     def stamp(self, request: InferRequest, now_ns: int) -> None:
         """Write into a request what the call knows.
@@ -36,20 +55,22 @@ class Caller(NamedTuple):
         request.received_ns = now_ns
         request.deadline_ns = self.deadline_ns
         request.traceparent = self.traceparent
+        request.headers = self.headers
 
 
 def read_caller(context: grpc.aio.ServicerContext, now_ns: int) -> Caller:
     """The caller of ``context``, at ``now_ns`` by the server's clock."""
     remaining_s = context.time_remaining()
     traceparent, wants_status = "", False
-    for key, value in context.invocation_metadata() or ():
+    metadata = context.invocation_metadata() or ()
+    for key, value in metadata:
         if key == TRACEPARENT_KEY:
             traceparent = value
         elif key == STREAM_STATUS_KEY:
             wants_status = value.lower() == "true"
     # At least 1, because 0 would say that there is no deadline.
     deadline_ns = 0 if remaining_s is None else max(1, now_ns + int(remaining_s * NS_PER_S))
-    return Caller(deadline_ns, traceparent, wants_status)
+    return Caller(deadline_ns, traceparent, wants_status, Metadata(metadata))
 
 
 async def answer_of(future: asyncio.Future[InferResponse]) -> InferResponse:

@@ -1,4 +1,7 @@
-"""The request headers that matter here, and how their values are read. All others are ignored."""
+"""The request headers that matter here, and how their values are read.
+
+Others are kept with the request, for rules that tell callers apart by one.
+"""
 
 from __future__ import annotations
 

@@ -131,8 +131,9 @@ class InferHandler:
 
 def _prepare(exchange: Exchange, request: InferRequest) -> None:
     request.received_ns = exchange.received_ns
-    if TRACEPARENT in exchange.head.headers:
-        request.traceparent = traceparent(exchange.head.headers)
+    request.headers = headers = exchange.head.headers
+    if TRACEPARENT in headers:
+        request.traceparent = traceparent(headers)
     exchange.request = request
     exchange.body = b""  # where tensors are views of it, they keep it alive
     exchange.then = _render

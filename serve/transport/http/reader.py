@@ -242,12 +242,16 @@ class RequestReader:
         """A whole header, or a trailer, of which none means anything here."""
         self._header_bytes += len(name) + len(value)
         name = name.lower()
-        if name in KNOWN and self.phase == HEAD:
-            if KNOWN[name]:
-                self._shaped = True
-            headers = self._headers
-            # Repeated headers are one list (RFC 9110, section 5.2).
-            headers[name] = headers[name] + b", " + value if name in headers else value
+        if self.phase != HEAD:
+            return
+        headers = self._headers
+        if name not in KNOWN:
+            headers.setdefault(name, value)
+            return
+        if KNOWN[name]:
+            self._shaped = True
+        # Repeated headers are one list (RFC 9110, section 5.2).
+        headers[name] = headers[name] + b", " + value if name in headers else value
 
     def on_headers_complete(self) -> None:
         """Decide whether and how the body is read."""
@@ -307,7 +311,7 @@ class RequestReader:
     def _body_too_large(self) -> TooLarge:
         return TooLarge(
             f"a request body may have at most {self._context.max_body_bytes} bytes"
-            " (--max-body-bytes)"
+            f" ({self._context.body_limit})"
         )
 
     def on_message_complete(self) -> None:
