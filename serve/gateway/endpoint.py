@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -24,7 +25,9 @@ from serve.tensors import (
     datatype_of,
 )
 
-__all__ = ["Endpoint", "submit_each"]
+__all__ = ["Endpoint", "Observer", "submit_each"]
+
+log = logging.getLogger("penstock.gateway")
 
 NS_PER_US = 1000
 RESERVED = frozenset(
@@ -42,11 +45,20 @@ RESERVED = frozenset(
 """Request parameters that are the server's; all others reach the backend."""
 
 
+Observer = Callable[[Sequence[Entry], Sequence[Entry], list[Array]], None]
+"""Told of requests of one batch, once their answers are out: all of them, those that were answered
+now, and the outputs, which have the rows of all, in order. It must not keep what it is given."""
+
+
 class Endpoint:
-    """Makes entries of requests and responses of outputs. One for each live version."""
+    """Makes entries of requests and responses of outputs. One for each live version.
+
+    ``observer``, if there is one, is told of every batch.
+    """
 
     def __init__(self, live: LiveModel, clock: Clock) -> None:
         self.live = live
+        self.observer: Observer | None = None
         self._clock = clock
         self._validator = Validator(
             live.signature,
@@ -159,6 +171,28 @@ class Endpoint:
 
     def answer(self, entries: Sequence[Entry], outputs: list[Array]) -> None:
         """Answer each entry with a response of its own; see ``Answerer``."""
+        if self.observer is None:
+            self._answer_each(entries, outputs)
+        else:
+            self.answer_observed(self._answer_each, entries, outputs)
+
+    def answer_observed(
+        self,
+        answer: Callable[[Sequence[Entry], list[Array]], None],
+        entries: Sequence[Entry],
+        outputs: list[Array],
+    ) -> None:
+        """Have ``answer`` answer, and tell the observer."""
+        waiting = [entry for entry in entries if not entry.done]
+        answer(entries, outputs)
+        if self.observer is None:
+            return
+        try:
+            self.observer(entries, waiting, outputs)
+        except Exception:
+            log.exception("model '%s': %d requests were not counted", self.live.name, len(waiting))
+
+    def _answer_each(self, entries: Sequence[Entry], outputs: list[Array]) -> None:
         start = 0
         for entry in entries:
             stop = start + entry.rows
@@ -240,6 +274,13 @@ class _Together:
 
     def answer(self, entries: Sequence[Entry], outputs: list[Array]) -> None:
         """See ``Answerer``."""
+        endpoint = self._endpoint
+        if endpoint.observer is None:
+            self._together(endpoint.whole(outputs), entries)
+        else:
+            endpoint.answer_observed(self._answer, entries, outputs)
+
+    def _answer(self, entries: Sequence[Entry], outputs: list[Array]) -> None:
         self._together(self._endpoint.whole(outputs), entries)
 
 

@@ -198,6 +198,8 @@ class VersionMetrics:
     batches: dict[int, BatchCost] = field(default_factory=lambda: defaultdict(BatchCost))
     refusals: Counter[str] = field(default_factory=Counter)
     rows: int = 0
+    row_ns: float = 0.0
+    """What a row of the last batch took to execute."""
     successes: int = 0
     success_ns: int = 0
     queue_ns: int = 0
@@ -218,6 +220,7 @@ class VersionMetrics:
         self.batch_rows.observe(rows)
         self.batches[rows].add(input_ns, infer_ns, output_ns)
         self.rows += rows
+        self.row_ns = infer_ns / rows
         self.last_ns = now_ns
 
     def count_answers(

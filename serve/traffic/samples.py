@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["OutcomeSums", "Sample", "latency_bin", "latency_bin_ms", "score_bins", "score_of_bin"]
+__all__ = [
+    "OutcomeSums",
+    "Sample",
+    "latency_bin",
+    "latency_bin_ms",
+    "latency_bins",
+    "score_bins",
+    "score_of_bin",
+]
 
 PER_OCTAVE = 8
 """Bins of latencies between one and its double: 9 % wide."""
@@ -31,7 +39,9 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of one version.
 
     ``answered``, ``failed``: accepted requests by how they ended; ``refused``: those that were not
-    accepted. ``latencies``: answered requests by ``latency_bin``. ``scores``: rows by
+    accepted. ``stood_in``: requests it was given in place of a version that was not ready;
+    ``unkeyed``: those it was given by chance, because they lack what callers are told apart by.
+    ``latencies``: answered requests by ``latency_bin``. ``scores``: rows by
     ``score_bins``. ``compared``, ``disagreed``: shadow copies; ``dropped``: copies that were not
     made because of the load, ``shadow_failed``: those that got an error; ``distance_sum``: of the
     largest difference of each, ``distance_max``: the largest; ``shadow_ns`` and ``primary_ns``:
@@ -41,6 +51,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     answered: int = 0
     failed: int = 0
     refused: int = 0
+    stood_in: int = 0
+    unkeyed: int = 0
     latencies: Mapping[int, int] = {}
     scores: Mapping[int, int] = {}
     compared: int = 0
@@ -77,6 +89,12 @@ def latency_bin(duration_ns: int) -> int:
     return math.ceil(math.log2(max(1, duration_ns)) * PER_OCTAVE)
 
 
+def latency_bins(durations_ns: Sequence[int]) -> dict[int, int]:
+    """Durations, counted by bin."""
+    values = np.maximum(1, np.array(durations_ns, np.float64))
+    return _counted(np.ceil(np.log2(values) * PER_OCTAVE).astype(np.int64))
+
+
 def latency_bin_ms(number: int) -> float:
     """The upper end of a bin."""
     return math.exp2(number / PER_OCTAVE) / 1e6
@@ -97,6 +115,10 @@ def score_bins(scores: npt.NDArray[np.floating]) -> dict[int, int]:
     bins = np.where(np.isposinf(values), 2**20, bins)
     bins = np.where(np.isneginf(values), -(2**20), bins)
     bins = np.where(np.isnan(values), -(2**21), bins)
+    return _counted(bins)
+
+
+def _counted(bins: npt.NDArray[np.int64]) -> dict[int, int]:
     numbers, counts = np.unique(bins, return_counts=True)
     return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
 
@@ -123,6 +145,8 @@ def _combined(one: Sample, other: Sample, sign: int) -> Sample:
         "answered",
         "failed",
         "refused",
+        "stood_in",
+        "unkeyed",
         "compared",
         "disagreed",
         "dropped",
