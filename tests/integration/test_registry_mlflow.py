@@ -239,7 +239,7 @@ def test_pushed_version_comes_back_the_same_and_once(
 
 
 def test_optimised_version_is_registered_with_what_is_known_of_it(
-    server: MlflowServer, client: Any, name: str, tmp_path: Path
+    server: MlflowServer, registry: MlflowRegistry, client: Any, name: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "card"
     folder.mkdir()
@@ -274,6 +274,13 @@ def test_optimised_version_is_registered_with_what_is_known_of_it(
     assert json.loads(run.tags["penstock.source_files"]).keys() >= {"network.onnx"}
     files = {entry.path for entry in client.list_artifacts(version.run_id, "model/report")}
     assert "model/report/index.html" in files
+    pulled = pull(add_model(tmp_path / "models", f"models:/{name}@champion"), registry)
+    assert answers_of(pulled, {"x": np.ones((1, 8), np.float32)})["probability"].shape == (1, 1)
+    manifest = json.loads((pulled.version / "manifest.json").read_text())
+    assert (manifest["profiles"], manifest["golden"]["path"]) == (
+        json.loads((folder / "1/manifest.json").read_text())["profiles"],
+        "golden.npz",
+    )
 
 
 @pytest.mark.parametrize(
