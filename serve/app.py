@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from serve.cache import SharedCache
-from serve.clock import NS_PER_MS, Clock, monotonic_ns
+from serve.clock import NS_PER_MS, Clock, monotonic_ns, steady_epoch
 from serve.config import ServerSettings
-from serve.errors import Unavailable
+from serve.executors.ray.authority_link import AuthorityLink
 from serve.executors.ray.plan import Plan
 from serve.executors.remote.options import RemoteOptions
-from serve.gateway.caching import EndpointMaker
 from serve.gateway.control import Controller
-from serve.gateway.dataplane import Gateway
-from serve.gateway.details import Details, make_details
-from serve.gateway.endpoint import Endpoint
+from serve.gateway.local_traffic import LocalTraffic
 from serve.gateway.model_control import ModelControl
-from serve.gateway.overview import Overview, Replicas, make_overview
+from serve.gateway.overview import Replicas
 from serve.gateway.remote_control import RemoteController, ReplicaFinder
-from serve.monitoring.metrics import ServerMetrics, SharedCacheMetrics
-from serve.monitoring.prometheus import exposition
-from serve.protocol.status import DEFAULT, TRITON
+from serve.listening import Listening
+from serve.repository.catalogue import Catalogue
 from serve.repository.manifest import Manifest
-from serve.repository.table import ModelTable
-from serve.transport.admin.server import create_admin_server
-from serve.transport.grpc.server import GrpcServer, create_grpc_server
-from serve.transport.http.server import HttpServer, create_http_server
+from serve.traffic.authority import Authority
+from serve.traffic.store import STATE, Store
 
 __all__ = ["App", "GatewayApp"]
 
@@ -43,180 +34,7 @@ FORCED_EXIT = 130
 YOUNG_OBJECTS = 20_000
 
 
-class _Listening:
-    """The listeners, with the gateway behind them. Everything belongs to the running loop."""
-
-    _controller: Controller | RemoteController
-
-    def __init__(self, settings: ServerSettings, clock: Clock) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._loop = asyncio.get_running_loop()
-        self._started_ns = clock()
-        metrics = self._metrics = ServerMetrics()
-        self._table: ModelTable[Endpoint] = ModelTable()
-        epoch_offset_ns = time.time_ns() - clock()
-        self._shared_cache = self._open_shared_cache(epoch_offset_ns)
-        self._make_endpoint = EndpointMaker(settings.cache_bytes, self._loop, self._shared_cache)
-        self.gateway = Gateway(
-            self._table,
-            metrics,
-            clock,
-            server_name=settings.name,
-            epoch_offset_ns=epoch_offset_ns,
-            access_log=settings.access_log,
-        )
-        status = TRITON if settings.triton_compat else DEFAULT
-        self.http: HttpServer | None = None
-        self.grpc: GrpcServer | None = None
-        self.admin: HttpServer | None = None
-        if settings.http:
-            self.http = create_http_server(self.gateway, settings.http, clock, status)
-        if settings.grpc:
-            self.grpc = create_grpc_server(self.gateway, settings.grpc, clock, status)
-        if settings.admin:
-            page = exposition(metrics, self._states, self._gauges())
-            self.admin = create_admin_server(
-                self.gateway,
-                settings.admin,
-                clock,
-                page,
-                self.overview,
-                status,
-                details=self.details,
-            )
-
-    async def _listen(self, *, share_ports: bool = False) -> None:
-        """Answer probes from now on; raises what a listener raises if it cannot bind."""
-        for server in (self.admin, self.http, self.grpc):
-            if server is not None:
-                await server.start(share_port=share_ports)
-
-    def _tried_all(self) -> None:
-        """Every model has been tried."""
-        # What is loaded by now stays: the collector need not walk over it again and again. Young
-        # objects are requests, which free themselves; it is looked for cycles less often.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(YOUNG_OBJECTS, 20, 20)
-        self.gateway.set_serving()
-
-    async def drain(self) -> None:
-        """Not ready at once; answer what was accepted; then stop."""
-        self.gateway.set_stopping()
-        give_up_s = self._loop.time() + self._settings.drain_timeout_s
-        for server in (self.http, self.grpc):
-            if server is not None:
-                server.begin_drain()
-        # Polled, because an event would have to be set on the path of every request.
-        while not self._controller.idle() and self._loop.time() < give_up_s:  # noqa: ASYNC110
-            await asyncio.sleep(DRAIN_POLL_S)
-        await self.stop(max(0.0, give_up_s - self._loop.time()))
-
-    async def stop(self, grace_s: float) -> None:
-        """Close every listener and model; connections get ``grace_s`` seconds to finish."""
-        stops = [server.stop(grace_s) for server in (self.http, self.grpc) if server is not None]
-        await asyncio.gather(*stops)
-        self._controller.close()
-        if self._shared_cache is not None:
-            await self._shared_cache.close()
-        if self.admin is not None:
-            await self.admin.stop(0)
-
-    def _open_shared_cache(self, epoch_offset_ns: int) -> SharedCache | None:
-        """The Redis of the settings; nothing is sent before somebody asks."""
-        settings = self._settings
-        if settings.cache_redis is None:
-            return None
-        metrics = self._metrics.shared_cache = SharedCacheMetrics()
-        return SharedCache(
-            settings.cache_redis,
-            settings.cache_redis_timeout_s,
-            metrics,
-            self._clock,
-            self._loop,
-            epoch_offset_ns,
-        )
-
-    def overview(self) -> Overview:
-        """How every version is, as the admin port tells it."""
-        live = {
-            (endpoint.live.name, endpoint.live.version): (
-                endpoint.live.platform,
-                endpoint.live.executor.slots,
-            )
-            for endpoint in self._table.handles()
-        }
-        return make_overview(
-            self._settings.name,
-            self.gateway.server_ready(),
-            self._table.index(),
-            self._metrics,
-            live,
-            self._replicas(),
-        )
-
-    def details(self, name: str) -> Details:
-        """What each version of a model is, as the admin port tells it; raises NotFound."""
-        live = {
-            endpoint.live.version: (endpoint.live.platform, endpoint.live.config)
-            for endpoint in self._table.handles()
-            if endpoint.live.name == name
-        }
-        index = [row for row in self._table.index() if row["name"] == name]
-        try:
-            answers = self._table.resolve(name, "").live.version
-        except Unavailable:
-            answers = ""
-        labels = self._table.labels(name)
-        return make_details(name, index, labels, live, answers, self._manifests(name))
-
-    def _manifests(self, name: str) -> dict[str, Manifest]:
-        """The manifests of the versions of a model, as far as they are known here."""
-        return {}
-
-    def _replicas(self) -> dict[tuple[str, str], Replicas] | None:
-        """The replicas of each version; None: models run in this process."""
-        return None
-
-    def _states(self) -> list[tuple[str, str, str]]:
-        return [(*key, str(state)) for key, state in self._table.states().items()]
-
-    def _gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
-        gauges: dict[str, tuple[str, Callable[[], float]]] = {}
-        if (http := self.http) is not None:
-            gauges["penstock_http_connections"] = (
-                "Open HTTP connections.",
-                lambda: http.connections,
-            )
-            gauges["penstock_http_inflight_bytes"] = (
-                "Bytes of request bodies held.",
-                lambda: http.inflight_bytes,
-            )
-        if (grpc := self.grpc) is not None:
-            gauges["penstock_grpc_calls"] = ("Inference calls under way.", lambda: grpc.calls)
-            gauges["penstock_grpc_inflight_bytes"] = (
-                "Bytes of gRPC messages held.",
-                lambda: grpc.inflight_bytes,
-            )
-        return gauges
-
-    def addresses(self) -> str:
-        """Where it listens, for people."""
-        settings = self._settings
-        listeners = (
-            ("HTTP", settings.http, self.http),
-            ("gRPC", settings.grpc, self.grpc),
-            ("admin", settings.admin, self.admin),
-        )
-        return ", ".join(
-            f"{name} on {listener.host}:{server.port}"
-            for name, listener, server in listeners
-            if listener is not None and server is not None
-        )
-
-
-class App(_Listening):
+class App(Listening):
     """One process's server, with the models in it."""
 
     def __init__(
@@ -237,6 +55,7 @@ class App(_Listening):
             load_timeout_s=settings.load_timeout_s,
             drain_timeout_s=settings.drain_timeout_s,
             make_endpoint=self._make_endpoint,
+            place=self._follower.place,
         )
         self._control = ModelControl(
             repository,
@@ -245,8 +64,13 @@ class App(_Listening):
             mode=settings.model_control_mode,
             poll_s=settings.repository_poll_secs,
             renew=renew,
+            needed=self._follower.needed,
         )
         self.gateway.set_control(self._control)
+        store = Store(settings.state or repository / STATE)
+        authority = Authority(store, Catalogue(repository), steady_epoch(clock), self._loop)
+        self._traffic = LocalTraffic(authority, self._follower, self._control)
+        self._open(self._traffic)
         self._rereading: asyncio.Task[None] | None = None
 
     async def start(self) -> bool:
@@ -255,6 +79,7 @@ class App(_Listening):
         Probes are answered while models load. Raises what a listener raises if it cannot bind,
         and RepositoryError if the repository itself cannot be read.
         """
+        await self._traffic.start()
         repository = await self._control.read()
         if self._settings.model_control_mode == "poll" and not self._settings.tracking_uri:
             for entry in repository.models.values():
@@ -268,6 +93,7 @@ class App(_Listening):
         await self._listen()
         await self._control.start(repository, self._settings.load_model)
         self._tried_all()
+        self._traffic.begin()
         if self._controller.failures and self._settings.strict:
             log.error("%d models failed, and --strict is set", self._controller.failures)
             return False
@@ -275,18 +101,24 @@ class App(_Listening):
         log.info("serving %s after %.0f ms", self.addresses(), took_ms)
         return True
 
+    def _reload(self, name: str) -> None:
+        self._control.begin_refresh(name)
+
     def _manifests(self, name: str) -> dict[str, Manifest]:
         return self._controller.manifests(name)
 
     async def drain(self) -> None:
-        """See ``_Listening.drain``; models stay as they are from now on."""
+        """See ``Listening.drain``; models stay as they are from now on."""
+        self._traffic.stop()
         self._control.stop()
         await super().drain()
 
     async def stop(self, grace_s: float) -> None:
-        """See ``_Listening.stop``."""
+        """See ``Listening.stop``."""
         self._control.stop()
+        self._traffic.stop()
         await super().stop(grace_s)
+        await self._traffic.close()
 
     async def run_until_signal(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once."""
@@ -323,7 +155,7 @@ class App(_Listening):
             raise SystemExit(1)
 
 
-class GatewayApp(_Listening):
+class GatewayApp(Listening):
     """A server whose models run in replicas elsewhere; a plan says which."""
 
     def __init__(
@@ -331,6 +163,7 @@ class GatewayApp(_Listening):
         settings: ServerSettings,
         finder: ReplicaFinder,
         options: RemoteOptions,
+        link: AuthorityLink,
         clock: Clock = monotonic_ns,
     ) -> None:
         super().__init__(settings, clock)
@@ -343,11 +176,15 @@ class GatewayApp(_Listening):
             options=options,
             drain_timeout_s=settings.drain_timeout_s,
             make_endpoint=self._make_endpoint,
+            place=self._follower.place,
         )
+        self._link = link
+        self._open(link)
         self._complete = False
 
     async def start(self) -> None:
         """Listen, beside other gateways of this machine; probes are answered from now on."""
+        await self._link.start(self._follower.follow, self._follower.report)
         await self._listen(share_ports=True)
         log.info("gateway on %s", self.addresses())
 
@@ -356,6 +193,11 @@ class GatewayApp(_Listening):
 
     def _replicas(self) -> dict[tuple[str, str], Replicas]:
         return self._controller.replicas()
+
+    async def stop(self, grace_s: float) -> None:
+        """See ``Listening.stop``."""
+        self._link.close()
+        await super().stop(grace_s)
 
     async def apply(self, plan: Plan) -> None:
         """Serve what the plan says from now on; see ``RemoteController.apply``."""

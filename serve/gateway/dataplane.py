@@ -40,6 +40,7 @@ EXTENSIONS = (
     "parameters",
     "schedule_policy",
     "statistics",
+    "traffic",
 )
 
 

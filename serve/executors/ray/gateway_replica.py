@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from serve.config import ServerSettings
+from serve.executors.ray.authority_link import AuthorityLink
 from serve.executors.ray.plan import Plan, from_json
 from serve.executors.remote.options import RemoteOptions
 from serve.monitoring.logs import set_up_logs
@@ -27,12 +28,13 @@ class RemoteServer(Protocol):
         """Answer what was accepted, and stop."""
 
 
-MakeServer = Callable[[ServerSettings, Any, RemoteOptions], RemoteServer]
+MakeServer = Callable[[ServerSettings, Any, RemoteOptions, AuthorityLink], RemoteServer]
 
 
 @dataclass(frozen=True, slots=True)
 class GatewaySpec:
-    """``make`` makes the server of (settings, finder of replicas, options)."""
+    """``make`` makes the server of (settings, finder of replicas, options, link to the authority
+    over traffic rules)."""
 
     make: MakeServer
     settings: ServerSettings
@@ -45,6 +47,7 @@ class GatewayReplica:
     async def __init__(self, spec: GatewaySpec) -> None:  # type: ignore[misc]
         from ray import serve  # in a worker of Ray it is there
 
+        from serve.executors.ray.authority import RayCalls
         from serve.executors.ray.router import Finder
 
         set_up_logs(spec.settings.log_level, spec.settings.log_format)
@@ -52,7 +55,8 @@ class GatewayReplica:
         options = RemoteOptions(gateway=context.replica_id.unique_id, secret=spec.secret or None)
         # Metrics of gateways on one node must not share a port.
         settings = _on_own_admin_port(spec.settings, context.rank.local_rank)
-        self._server: RemoteServer | None = spec.make(settings, Finder(), options)
+        link = AuthorityLink(RayCalls(settings.name), options.gateway)
+        self._server: RemoteServer | None = spec.make(settings, Finder(), options, link)
         self._listens = False
 
     async def reconfigure(self, data: dict[str, Any]) -> None:
