@@ -298,14 +298,14 @@ def post(
     body: bytes, path: str = "/v2/models/echo/infer", *, length: int | None = None, **headers: str
 ) -> bytes:
     """A POST; header names are keyword arguments with ``_`` for ``-``."""
-    lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {length or len(body)}"]
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {length or len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def get(path: str, method: str = "GET", version: str = "1.1", **headers: str) -> bytes:
     """A request without a body."""
-    lines = [f"{method} {path} HTTP/{version}", "Host: x"]
+    lines = [f"{method} {path} HTTP/{version}", "Host: localhost"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode()
 

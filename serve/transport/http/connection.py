@@ -181,6 +181,10 @@ class Connection(asyncio.Protocol):
         host, port = self._transport.get_extra_info("sockname")[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
+    def peer_host(self) -> str:
+        """The address of the client, or of the proxy that is between."""
+        return str(self._transport.get_extra_info("peername")[0])
+
     def answered(self, exchange: Exchange) -> None:
         """Send the answer, and those behind it that waited for it."""
         pending = self._pending

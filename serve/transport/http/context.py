@@ -37,6 +37,7 @@ class Context:
     """Shared by all connections of one server, on one event loop."""
 
     __slots__ = (
+        "body_limit",
         "body_timeout_ns",
         "call_soon",
         "clock",
@@ -69,7 +70,9 @@ class Context:
         count_error: Callable[[Code, str], None],
         loop: asyncio.AbstractEventLoop,
         pool: Executor,
+        body_limit: str = "--max-body-bytes",
     ) -> None:
+        """``body_limit``: where the limit on bodies comes from, for people."""
         # Services
         self.routes = routes
         self.clock = clock
@@ -79,6 +82,7 @@ class Context:
         self.call_soon: Callable[[Callable[[], None]], object] = loop.call_soon
         self.pool = pool
         # Limits
+        self.body_limit = body_limit
         self.max_body_bytes = settings.max_body_bytes
         self.max_header_bytes = settings.max_header_bytes
         self.max_connections = settings.max_connections

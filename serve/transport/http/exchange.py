@@ -67,6 +67,9 @@ class Carrier(Protocol):
     def local_address(self) -> str:
         """host:port at which the client has reached us."""
 
+    def peer_host(self) -> str:
+        """The address of the client, or of the proxy that is between."""
+
 
 class Cancellable(Protocol):
     """What is under way for a request: a ticket of the data plane, or a future."""

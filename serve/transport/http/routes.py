@@ -35,14 +35,15 @@ class Route:
     allow: bytes
     model_name: str = ""
     model_version: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """A path such as ``/v2/models/{model}/versions/{version}/ready``.
 
-    ``{model}`` is any name, ``{version}`` digits or a label, and any other ``{...}`` a segment of
-    no consequence.
+    ``{model}`` is any name, ``{version}`` digits or a label, ``{label}`` any text, and any other
+    ``{...}`` a segment of no consequence.
     """
 
     path: str
@@ -61,7 +62,8 @@ class Pattern:
             return None
         if "{version}" in names and not version:
             return None
-        return Route(self.handlers, b", ".join(sorted(self.handlers)), model, version)
+        allow = b", ".join(sorted(self.handlers))
+        return Route(self.handlers, allow, model, version, names.get("{label}", ""))
 
 
 def get(handler: Handler) -> dict[bytes, Handler]:

@@ -39,6 +39,7 @@ class HttpServer:
         status: StatusTable,
         count_error: Callable[[Code, str], None],
         flag: str = "--http-port",
+        body_limit: str = "--max-body-bytes",
     ) -> None:
         self._routes = routes
         self._settings = settings
@@ -46,6 +47,7 @@ class HttpServer:
         self._status = status
         self._count_error = count_error
         self._flag = flag
+        self._body_limit = body_limit
         self._context: Context | None = None
         self._listener: asyncio.Server | None = None
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="penstock-http")
@@ -73,6 +75,7 @@ class HttpServer:
             count_error=self._count_error,
             loop=loop,
             pool=self._pool,
+            body_limit=self._body_limit,
         )
         try:
             self._listener = await loop.create_server(
