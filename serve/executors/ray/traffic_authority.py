@@ -20,7 +20,7 @@ import msgspec
 from serve import __version__
 from serve.clock import steady_epoch
 from serve.config import ServerSettings
-from serve.errors import PenstockError
+from serve.errors import InternalError, PenstockError
 from serve.executors.remote.messages import Failure
 from serve.monitoring.logs import set_up_logs
 from serve.repository.catalogue import Catalogue
@@ -181,3 +181,6 @@ async def _outcome(work: Awaitable[T]) -> T | Failure:
         return await work
     except PenstockError as error:
         return Failure.of(error)
+    except Exception as error:
+        log.exception("what was asked of the authority over traffic rules could not be done")
+        return Failure.of(InternalError(f"{type(error).__name__} in the authority: see its log"))
