@@ -41,7 +41,8 @@ def compare(
     """
     disagree = np.zeros(len(rows), np.bool_)
     distance = np.zeros(len(rows), np.float64)
-    starts = np.cumsum(rows) - rows
+    lengths = np.array(rows, np.int64)
+    starts = np.cumsum(lengths) - lengths
     for one, other in zip(expected, got, strict=True):
         if one.shape != other.shape:
             disagree[:] = True

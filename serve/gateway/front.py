@@ -56,6 +56,7 @@ class FrontMaker:
         # state
         self._watched: list[Endpoint] = []
         self._shadowing: Shadowing | None = None
+        self._said = ""
 
     def __call__(self, ready: Mapping[int, Endpoint], default: Endpoint | None) -> Endpoint | None:
         """What answers; None: ``default`` does, or nobody."""
@@ -86,6 +87,8 @@ class FrontMaker:
         if self._shadowing is not None:
             self._shadowing.close()
             self._shadowing = None
+        if self._rules.shadow_version:
+            self._counters(self._rules.shadow_version).note = ""
 
     def _watch(self, ready: Mapping[int, Endpoint], answering: Iterable[int]) -> None:
         rules = self._rules
@@ -99,12 +102,13 @@ class FrontMaker:
             return
         counter = self._counters(rules.shadow_version)
         copied = [ready[v] for v in answering if v != rules.shadow_version]
-        said = counter.note
-        counter.note = "; ".join(filter(None, [misfit(one.live, shadow.live) for one in copied]))
-        if counter.note:
-            if counter.note != said:
+        why = next(filter(None, [misfit(one.live, shadow.live) for one in copied]), "")
+        if why:
+            counter.note = f"it gets no copies: {why}"
+            if why != self._said:
                 named = shadow.live.name, shadow.live.version
-                log.warning("model '%s': version %s gets no copies: %s", *named, counter.note)
+                log.warning("model '%s': version %s gets no copies: %s", *named, why)
+            self._said = why
             return
         self._shadowing = Shadowing(
             rules.shadow, shadow.live, counter, self._clock, self._loop, self._chance

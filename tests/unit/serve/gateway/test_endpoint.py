@@ -3,87 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pytest
 
-from serve.clock import NS_PER_MS, FakeClock
-from serve.config import ModelConfig
+from serve.clock import NS_PER_MS
 from serve.errors import InvalidRequest, PenstockError, Unsupported
-from serve.executors.live import LiveModel
-from serve.gateway.endpoint import Endpoint
 from serve.gateway.future_answer import FutureAnswer
-from serve.monitoring.metrics import VersionMetrics
-from serve.scheduling.batcher import Batcher
-from serve.scheduling.cost import CostModel
 from serve.scheduling.entry import Entry
-from serve.scheduling.policy import Limits
-from serve.tensors import (
-    InferRequest,
-    InferResponse,
-    RequestBlock,
-    RequestedOutput,
-    Signature,
-    Tensor,
-    TensorSpec,
-)
-from tests.support.entries import ManualExecutor
-
-SPEC = TensorSpec("x", "FP32", (-1, 1))
-SIGNATURE = Signature((SPEC,), (TensorSpec("y", "FP32", (-1, 1)),), batched=True)
+from serve.tensors import Array, RequestedOutput
+from tests.support.endpoints import Bench, Together, block, data, request
 
 
-class Bench:
-    """An endpoint of one FP32 input and output, at most 4 rows a batch."""
-
-    def __init__(self, **config: Any) -> None:
-        self.executor = ManualExecutor()
-        metrics = VersionMetrics("m", "3")
-        clock = FakeClock(NS_PER_MS)
-        loop = asyncio.get_running_loop()
-        cost = CostModel({4: NS_PER_MS})
-        batcher = Batcher("m", Limits(4, 100), cost, self.executor, metrics, clock, loop)
-        settings = ModelConfig(**config)
-        live = LiveModel(
-            "m", "3", settings, SIGNATURE, "python", "p", 4, batcher, self.executor, metrics
-        )
-        self.endpoint = Endpoint(live, clock)
-
-    async def finish(self) -> None:
-        await asyncio.sleep(0)
-        while self.executor.batches:
-            self.executor.finish()
-
-
-def tensor(*values: float, missing: list[bool] | None = None) -> Tensor:
-    mask = None if missing is None else np.array(missing).reshape(-1, 1)
-    return Tensor("x", "FP32", np.array(values, np.float32).reshape(-1, 1), mask)
-
-
-def request(*values: float, **fields: Any) -> InferRequest:
-    return InferRequest("m", "", [tensor(*values)], **fields)
-
-
-def block(*values: float, rows: int = 1, **fields: Any) -> RequestBlock:
-    requests = [InferRequest("m", "", [], id=str(value)) for value in values[::rows]]
-    return RequestBlock(requests, [tensor(*values, **fields)], rows)
-
-
-class Together:
-    """Notes the responses it is given, and marks their entries done."""
+class Observations:
+    """Notes what an observer is told."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[list[float], int]] = []
+        self.told: list[tuple[int, list[str], list[float]]] = []
 
-    def __call__(self, response: InferResponse, entries: Any) -> None:
-        for entry in entries:
-            entry.done = True
-        self.calls.append((response.outputs[0].array.ravel().tolist(), len(entries)))
-
-
-def data(answer: FutureAnswer) -> Any:
-    return answer.result().outputs[0].array.tolist()
+    def __call__(
+        self, entries: Sequence[Entry], answered: Sequence[Entry], outputs: list[Array]
+    ) -> None:
+        assert all(entry.done for entry in entries)
+        ids = [entry.request.id for entry in answered]
+        self.told.append((len(entries), ids, outputs[0].ravel().tolist()))
 
 
 async def test_each_request_gets_its_own_rows() -> None:
@@ -165,3 +109,28 @@ async def test_only_parameters_that_are_not_the_servers_reach_the_backend() -> N
     await asyncio.sleep(0)
     ((batch, _),) = bench.executor.batches
     assert batch.parameters == ((1, {"top": 5}),)
+
+
+async def test_observer_is_told_of_each_batch_once_the_answers_are_out() -> None:
+    bench = Bench()
+    bench.endpoint.observer = observations = Observations()
+    bench.endpoint.submit_block(block(1, 2), [FutureAnswer()] * 2, Together())
+    await bench.finish()
+    apart = FutureAnswer()
+    apart.ticket = bench.endpoint.submit(request(3, id="c"), apart)
+    gone = bench.endpoint.submit(request(4, id="d"), FutureAnswer())
+    await asyncio.sleep(0)
+    gone.cancel()
+    await bench.finish()
+    assert observations.told == [(2, ["1", "2"], [2, 4]), (2, ["c"], [6, 8])]
+    assert data(apart) == [[6]]
+
+
+async def test_observer_that_fails_costs_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    bench, answer = Bench(), FutureAnswer()
+    bench.endpoint.observer = lambda *_: 1 / 0
+    bench.endpoint.submit(request(1), answer)
+    await bench.finish()
+    assert data(answer) == [[2]]
+    assert bench.metrics.failures == 0
+    assert "1 requests were not counted" in caplog.text
