@@ -17,18 +17,16 @@ from uuid import uuid4
 import msgspec
 
 from serve.config import ModelConfig
-from serve.errors import InvalidRequest, NotFound, PenstockError, Unavailable
+from serve.errors import InvalidRequest, PenstockError, Unavailable
 from serve.traffic.changes import Situation, change, completed
-from serve.traffic.judge import Watch, watch_of
 from serve.traffic.ledger import Ledger, Listener
 from serve.traffic.operations import Operation, Rollback
 from serve.traffic.report import ModelTraffic, traffic_report
-from serve.traffic.rollout import LOADING, READY, advance, readiness_verdict, step_anew
 from serve.traffic.rules import basis_of, rules_of
 from serve.traffic.state import Audit, ModelState, Rollout, RolloutStatus, TrafficState
 from serve.traffic.store import StaleError, Store
 from serve.traffic.sums import Reports, VersionSeen
-from serve.traffic.verdict import Verdict
+from serve.traffic.watching import Watching
 
 __all__ = ["Authority", "Catalogue", "ModelTraffic", "VersionSeen"]
 
@@ -37,13 +35,16 @@ log = logging.getLogger("penstock.traffic")
 OURSELVES = "penstock"
 """Who does what nobody has asked for, in the audit log."""
 MOST_TEXT = 1000
+MOST_LINES = 10_000
 TRIES = 5
 LEASE_S = 10.0
-SETTLE_S = 5.0
-"""So long after a rollout began, a version that failed before may still be tried again."""
-MOST_LINES = 10_000
 IDLE_TICKS = 4
-"""Models without a rollout are looked at that seldom: whether model.yaml has changed."""
+"""Models without a rollout are looked at that seldom: whether ``model.yaml`` has changed."""
+PATIENCE_S = 1.0
+"""A tick waits so long for the disk; the next one judges whether or not that is done."""
+
+Moves = Mapping[str, tuple[Rollout, Rollout]]
+"""Rollouts as they were looked at, and what should become of them, by model."""
 
 
 class Catalogue(Protocol):
@@ -56,17 +57,11 @@ class Catalogue(Protocol):
         """The versions that a model has on disk."""
 
 
-class _Watched(msgspec.Struct):
-    """A step that is being judged: the rollout as it was when the watch was made."""
-
-    holds: int
-    version: int
-    watch: Watch
-    verdicts: tuple[Verdict, ...] = ()
-
-
 class Authority:
-    """Belongs to an event loop; blocks it never, as all that may take long has a thread."""
+    """Belongs to an event loop; blocks it never, as all that may take long has a thread.
+
+    Rolling back waits for no disk, whether by hand or because of a breach.
+    """
 
     def __init__(
         self,
@@ -85,9 +80,11 @@ class Authority:
         self._ledger = Ledger(store, loop)
         self._changing = asyncio.Lock()
         self._reports = Reports()
+        self._watching = Watching(self._reports)
         self._configs: dict[str, ModelConfig] = {}
-        self._watched: dict[str, _Watched] = {}
+        self._judges = False
         self._ticks = 0
+        self._upkeep: asyncio.Task[None] | None = None
 
     @property
     def state(self) -> TrafficState:
@@ -98,16 +95,20 @@ class Authority:
         """Read the rules; rollouts go on at their step, which is held anew.
 
         Raises:
-            RepositoryError: the file is damaged, or of a newer release.
+            RepositoryError: the file is damaged, of a newer release, or cannot be read.
         """
         await self._ledger.load()
+        self._watching.start(self._clock_s())
 
     def listen(self, listener: Listener) -> None:
         """Have ``listener`` called, on the loop, with the rules after each change."""
         self._ledger.listen(listener)
 
     def report(self, gateway: str, models: Mapping[str, Mapping[int, VersionSeen]]) -> None:
-        """How versions fare at a gateway, counted since that was started."""
+        """How versions fare at a gateway, counted since that was started.
+
+        A gateway that is started again has another name.
+        """
         self._reports.take(gateway, models, self._clock_s())
 
     async def apply(
@@ -120,49 +121,52 @@ class Authority:
 
         Raises:
             InvalidRequest, NotFound, AlreadyExists, NotReady: it cannot be done, and why.
-            RepositoryError: the model's settings are wrong.
+            RepositoryError: the model's settings are wrong, or the file of the rules is.
             Unavailable: it cannot be written; a rollback has taken effect all the same.
         """
         if len(why) > MOST_TEXT or not why.isprintable():
             raise InvalidRequest(f"why: should be printable, of {MOST_TEXT} characters at most")
         if not who or len(who) > MOST_TEXT or not who.isprintable():
             raise InvalidRequest("who: should be printable, and not empty")
-        at_once = isinstance(operation, Rollback)
-        async with self._changing:
-            for _ in range(TRIES):
-                at = await self._situation(model, who=who, why=why, from_disk=not at_once)
-                after = change(operation, at)
-                line = self._line(at, after, _words(operation))
-                try:
-                    return await self._ledger.change(line, at_once=at_once)
-                except StaleError:
-                    await self._ledger.load()
-        raise Unavailable("other servers change the same rules all the time: try again")
+        if not isinstance(operation, Rollback):
+            # Whoever asked may give up waiting; what is written is followed nevertheless.
+            return await asyncio.shield(
+                self._loop.create_task(self._apply(model, operation, who, why))
+            )
+        config = self._configs.get(model)
+        if config is None:
+            config = await self._read_config(model)
+        at = self._situation(model, config, who, why=why)
+        after = change(operation, at)
+        self._ledger.change_now(self._line(at, after, _words(operation)))
+        log.warning("model '%s': rolled back, as asked for by %s", model, who)
+        problem = await asyncio.shield(self._loop.create_task(self._write()))
+        if problem:
+            raise Unavailable(
+                f"rolled back, and all follow; but this is not written yet, and tried again:"
+                f" {problem}"
+            )
+        return after
 
     async def tick(self, now_s: float | None = None) -> None:
         """Judge what is under way, follow other servers, write what could not be.
 
-        To be called twice a second.
+        To be called twice a second, not to overlap.
         """
         now_s = self._clock_s() if now_s is None else now_s
-        self._ticks += 1
-        async with self._changing:
-            await self._ledger.follow_others()
-            names = [n for n, state in self.state.models.items() if self._is_due(n, state)]
-            judges = bool(names) and await self._ledger.lease(self._me, now_s, LEASE_S)
-            for name in names:
-                try:
-                    await self._look(name, now_s, judges=judges)
-                except StaleError:
-                    await self._ledger.load()
-                    return
-                except PenstockError as error:
-                    self._ledger.say_once(f"the traffic of '{name}' is not looked after: {error}")
-            for name in self._watched.keys() - set(names):
-                del self._watched[name]
+        moves = self._judge(now_s)
+        if self._upkeep is None:
+            self._upkeep = self._loop.create_task(self._keep_up(moves, now_s))
+        done, _ = await asyncio.wait({self._upkeep}, timeout=PATIENCE_S)
+        if done:
+            upkeep, self._upkeep = self._upkeep, None
+            upkeep.result()
 
     async def audit(self, model: str = "", limit: int = 100, before: int = 0) -> list[Audit]:
-        """Lines of the audit log, the newest first."""
+        """Lines of the audit log, the newest first: at most ``limit``, 1 to 10,000.
+
+        Those of all models, or of one; ``before``: only lines with lower numbers.
+        """
         if not 1 <= limit <= MOST_LINES:
             raise InvalidRequest(f"limit: should be from 1 to {MOST_LINES}")
         return await self._ledger.audit(model, limit, before)
@@ -174,147 +178,166 @@ class Authority:
             NotFound: there is no such model.
         """
         try:
-            config = await self._config(model, from_disk=True)
+            config = await self._read_config(model)
         except PenstockError:
             if model not in self._configs:
                 raise
             config = self._configs[model]
-        now_s, state = self._clock_s(), self.state.of(model)
-        rules = rules_of(model, config, state)
-        watched = self._watched.get(model)
+        state = self.state.of(model)
         return traffic_report(
             model,
             config,
             state,
-            rules,
-            self._reports.versions(model, now_s),
+            rules_of(model, config, state),
+            self._reports.versions(model, self._clock_s()),
             lambda version: self._reports.sample(model, version),
-            watched.verdicts if watched is not None else (),
+            self._watching.verdicts(model),
             self.state.revision,
         )
 
     async def close(self) -> None:
         """Let go of the file."""
+        if self._upkeep is not None:
+            await asyncio.wait({self._upkeep}, timeout=PATIENCE_S)
         await self._ledger.close()
 
     # judging
 
-    def _is_due(self, name: str, state: ModelState) -> bool:
-        """Whether a model has anything to look after."""
-        active = state.rollout is not None and state.rollout.active
-        return active or self._ticks % IDLE_TICKS == 0
-
-    async def _look(self, name: str, now_s: float, *, judges: bool) -> None:
-        try:
-            config = await self._config(name, from_disk=True)
-        except NotFound:
-            return  # the rules wait for its folder to come back
-        state = self.state.of(name)
-        if state.basis != basis_of(config):
-            if judges:
-                await self._overrule(name, config, state)
-            return
-        rollout = state.rollout
-        if rollout is None or not rollout.active:
-            self._watched.pop(name, None)
-            return
-        at = await self._situation(name, who=OURSELVES, now_s=now_s)
-        readiness = self._readiness(name, rollout, now_s)
-        watched = self._watch(name, rollout, config, now_s)
-        if watched is None:
-            if judges:  # after a restart: what was seen of the step is forgotten
-                again = at.new(rollout=step_anew(rollout, now_s))
-                await self._ledger.change(self._line(at, again, f"go on with {_shown(rollout)}"))
-            return
-        new = self._reports.sample(name, rollout.version)
-        stable = self._reports.sample(name, rollout.stable)
-        verdicts = watched.watch.see(now_s, new, stable)
-        watched.verdicts = (readiness_verdict(rollout.version, readiness), *verdicts)
-        after = advance(rollout, now_s, readiness, verdicts)
-        if after is rollout or not judges:
-            return
-        if after.status is RolloutStatus.ROLLED_BACK:
-            what = f"roll back version {rollout.version}"
+    def _judge(self, now_s: float) -> Moves:
+        """Look at all rollouts; those are rolled back that have to be."""
+        moves: dict[str, tuple[Rollout, Rollout]] = {}
+        active = self._active()
+        self._watching.forget_but(active)
+        for name, state in active.items():
+            config = self._configs.get(name)
+            if config is None or state.basis != basis_of(config):
+                continue
+            after = self._watching.look(name, config, state, now_s, judges=self._judges)
+            if after is None or state.rollout is None:
+                continue
+            if after.status is not RolloutStatus.ROLLED_BACK:
+                moves[name] = (state.rollout, after)
+                continue
+            at = self._situation(name, config, OURSELVES, now_s=now_s)
+            what = f"roll back version {after.version}"
             log.warning("model '%s': %s: %s", name, what, after.reason)
-        else:
-            what = f"go on with {_shown(after)}"
-            log.info("model '%s': %s", name, what)
-        line = self._line(at, completed(at, after), what, after.reason)
-        await self._ledger.change(line, at_once=after.status is RolloutStatus.ROLLED_BACK)
+            line = self._line(at, at.new(rollout=after), what, after.reason)
+            self._ledger.change_now(line)
+        return moves
 
-    def _watch(
-        self, name: str, rollout: Rollout, config: ModelConfig, now_s: float
-    ) -> _Watched | None:
-        """What watches the step; None: it was begun in another life of this process."""
-        watched = self._watched.get(name)
-        known = watched is not None and watched.version == rollout.version
-        if known and watched is not None and watched.holds == rollout.holds:
-            return watched
-        if not known and rollout.step >= 0:
-            self._watched[name] = _Watched(-1, rollout.version, _no_watch(rollout, config))
-            return None
-        rules = rules_of(name, config, self.state.of(name))
-        watch = watch_of(rollout, rules.guards, config.slo.latency_ms, max(0, rollout.holds - 1))
-        watched = self._watched[name] = _Watched(rollout.holds, rollout.version, watch)
-        return watched
+    def _active(self) -> dict[str, ModelState]:
+        """The models with a rollout under way."""
+        return {name: state for name, state in self.state.models.items() if _is_active(state)}
 
-    def _readiness(self, name: str, rollout: Rollout, now_s: float) -> str:
-        readiness = self._reports.readiness(name, rollout.version, now_s)
-        young = rollout.status is RolloutStatus.LOADING and now_s < rollout.began_s + SETTLE_S
-        if readiness not in (READY, LOADING) and young:
-            return LOADING
-        return readiness
+    async def _keep_up(self, moves: Moves, now_s: float) -> None:
+        """All of a tick that needs the disk."""
+        async with self._changing:
+            await self._ledger.follow_others()
+            active = self._active()
+            everybody = self._ticks % IDLE_TICKS == 0
+            self._ticks += 1
+            looked_at = list(self.state.models if everybody else active)
+            folders = await self._ledger.on_disk(partial(self._look_up, looked_at))
+            for name, (config, versions) in folders.items():
+                try:
+                    if isinstance(config, ModelConfig):
+                        self._configs[name] = config
+                        await self._follow_model_yaml(name, config)
+                        self._ledger.say_once(name, "")
+                    else:
+                        self._ledger.say_once(name, f"model '{name}' counts as it was: {config}")
+                    self._watching.set_versions(name, versions)
+                    if name in moves and self._judges:
+                        await self._move(name, *moves[name], now_s)
+                except StaleError:
+                    await self._ledger.load()
+                except PenstockError as error:
+                    self._ledger.say_once(
+                        name, f"model '{name}': its rules stay as they are: {error}"
+                    )
+            self._judges = bool(active) and await self._ledger.lease(self._me, now_s, LEASE_S)
 
-    async def _overrule(self, name: str, config: ModelConfig, state: ModelState) -> None:
-        """``model.yaml`` has changed since the rules were set: it has the last word."""
-        rollout, after = state.rollout, None
-        if rollout is not None and rollout.active:
-            why = "model.yaml says something else of labels or traffic"
-            ended = msgspec.structs.replace(
-                rollout, status=RolloutStatus.SUPERSEDED, ended_s=self._clock_s(), reason=why
-            )
-            after = ModelState(rollout=ended, basis=basis_of(config))
-        elif rollout is not None:
+    def _look_up(self, names: list[str]) -> dict[str, tuple[ModelConfig | str, tuple[int, ...]]]:
+        """The settings of models, or what is wrong with them, and their versions."""
+        found: dict[str, tuple[ModelConfig | str, tuple[int, ...]]] = {}
+        for name in names:
+            versions: tuple[int, ...] = ()
+            try:
+                versions = self._catalogue.versions(name)
+                found[name] = self._catalogue.config(name), versions
+            except PenstockError as error:
+                found[name] = str(error), versions
+        return found
+
+    async def _follow_model_yaml(self, name: str, config: ModelConfig) -> None:
+        """Let ``model.yaml`` have the last word, if it has changed since the rules were set."""
+        state = self.state.of(name)
+        if state == ModelState() or state.basis == basis_of(config):
+            return
+        after, rollout = ModelState(), state.rollout
+        if rollout is not None:
+            if rollout.active:
+                rollout = msgspec.structs.replace(
+                    rollout,
+                    status=RolloutStatus.SUPERSEDED,
+                    ended_s=self._clock_s(),
+                    reason="model.yaml says something else of labels or traffic",
+                )
             after = ModelState(rollout=rollout, basis=basis_of(config))
         what = "follow model.yaml, which has changed"
         log.info("model '%s': %s: rules that were set before are dropped", name, what)
-        line = Audit(
-            number=0,
-            time_s=self._clock_s(),
-            who=OURSELVES,
-            model=name,
-            what=what,
-            before=state,
-            after=after or ModelState(),
-        )
-        await self._ledger.change(line)
+        at = self._situation(name, config, OURSELVES)
+        await self._ledger.change(self._line(at, after, what))
+
+    async def _move(self, name: str, before: Rollout, after: Rollout, now_s: float) -> None:
+        """Go on with a rollout, if nothing has happened to it since it was looked at."""
+        at = self._situation(name, self._configs[name], OURSELVES, now_s=now_s)
+        if at.rollout != before:
+            return
+        what = f"go on with the rollout of version {after.version} at {after.percent:g} %"
+        if after.status is RolloutStatus.COMPLETED:
+            what = f"complete the rollout of version {after.version}"
+        await self._ledger.change(self._line(at, completed(at, after), what))
+        log.info("model '%s': %s", name, what)
 
     # changing
 
-    async def _situation(
+    async def _apply(self, model: str, operation: Operation, who: str, why: str) -> ModelState:
+        async with self._changing:
+            for _ in range(TRIES):
+                config = await self._read_config(model)
+                versions = await self._ledger.on_disk(partial(self._catalogue.versions, model))
+                at = self._situation(model, config, who, why=why, versions=versions)
+                after = change(operation, at)
+                what = _words(operation)
+                try:
+                    await self._ledger.change(self._line(at, after, what))
+                except StaleError:
+                    await self._ledger.load()
+                    continue
+                log.info("model '%s': %s, as asked for by %s", model, what, who)
+                return after
+        raise Unavailable("other servers change the same rules all the time: try again")
+
+    async def _write(self) -> str:
+        async with self._changing:
+            return await self._ledger.write()
+
+    def _situation(
         self,
         model: str,
-        *,
+        config: ModelConfig,
         who: str,
+        *,
         why: str = "",
+        versions: tuple[int, ...] = (),
         now_s: float | None = None,
-        from_disk: bool = True,
     ) -> Situation:
-        config = await self._config(model, from_disk=from_disk)
         now_s = self._clock_s() if now_s is None else now_s
-        versions: tuple[int, ...] = ()
-        if from_disk:
-            versions = await self._ledger.on_disk(partial(self._catalogue.versions, model))
         state = self.state.of(model)
-        rollout, watched = state.rollout, self._watched.get(model)
         problem = ""
-        if rollout is not None and rollout.active:
-            breached = [
-                v.text for v in (watched.verdicts if watched else ()) if v.state == "breached"
-            ]
-            readiness = self._reports.readiness(model, rollout.version, now_s)
-            problem = "; ".join(breached) or readiness_verdict(rollout.version, readiness).text
-            problem = problem if breached or readiness != READY else ""
+        if state.rollout is not None and state.rollout.active:
+            problem = self._watching.problem(model, state.rollout, now_s)
         return Situation(
             model=model,
             config=config,
@@ -327,10 +350,7 @@ class Authority:
             problem=problem,
         )
 
-    async def _config(self, model: str, *, from_disk: bool) -> ModelConfig:
-        """The settings of a model, or without ``from_disk`` the last that were read, if any."""
-        if not from_disk and model in self._configs:
-            return self._configs[model]
+    async def _read_config(self, model: str) -> ModelConfig:
         config = await self._ledger.on_disk(partial(self._catalogue.config, model))
         self._configs[model] = config
         return config
@@ -348,15 +368,8 @@ class Authority:
         )
 
 
-def _no_watch(rollout: Rollout, config: ModelConfig) -> Watch:
-    return watch_of(rollout, config.traffic.guards, None, rollout.holds)
-
-
-def _shown(rollout: Rollout) -> str:
-    name = f"the rollout of version {rollout.version}"
-    if rollout.status is RolloutStatus.COMPLETED:
-        return f"{name}, which is complete"
-    return f"{name} at {rollout.percent:g} %"
+def _is_active(state: ModelState) -> bool:
+    return state.rollout is not None and state.rollout.active
 
 
 def _words(operation: Operation) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import singledispatch
 from typing import Any
 
@@ -29,7 +29,7 @@ from serve.traffic.operations import (
     StartRollout,
 )
 from serve.traffic.rollout import check_steps, next_step, rolled_back, step_anew
-from serve.traffic.rules import STABLE, basis_of, effective
+from serve.traffic.rules import STABLE, basis_of, effective, rules_of
 from serve.traffic.state import ModelState, Rollout, RolloutStatus
 
 __all__ = ["PREVIOUS", "Situation", "change", "completed"]
@@ -37,7 +37,10 @@ __all__ = ["PREVIOUS", "Situation", "change", "completed"]
 PREVIOUS = "previous"
 """The label of the version that was stable before: what a rollback goes to."""
 MAX_LABELS = 64
+MAX_STEPS = 100
 MAX_HOLD_S = 30 * 86_400.0
+MAX_STATE_BYTES = 65_536
+"""All that is kept of a model: it is in each line of the log, and sent to all gateways."""
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,15 +90,23 @@ def _change(operation: Any, at: Situation) -> ModelState:
     raise InvalidRequest(f"there is no operation {type(operation).__name__}")
 
 
-change: Callable[[Operation, Situation], ModelState] = _change
-"""The state after an operation.
+def change(operation: Operation, at: Situation) -> ModelState:
+    """The state after an operation.
 
-Raises:
-    InvalidRequest: a field is wrong.
-    NotFound: a version or a label that is not there.
-    AlreadyExists: a rollout is under way.
-    NotReady: there is nothing to begin with, or to go back to.
-"""
+    Raises:
+        InvalidRequest: a field is wrong.
+        NotFound: a version or a label that is not there.
+        AlreadyExists: a rollout is under way.
+        NotReady: there is nothing to begin with, or to go back to.
+    """
+    after = _change(operation, at)
+    size = len(msgspec.json.encode(after))
+    if size > MAX_STATE_BYTES and not isinstance(operation, Rollback):
+        raise InvalidRequest(
+            f"the traffic of {at.model} would take {size} bytes to describe; at most"
+            f" {MAX_STATE_BYTES} can be kept: use fewer labels, weights or steps, and shorter names"
+        )
+    return after
 
 
 @_change.register
@@ -166,6 +177,8 @@ def _(operation: StartRollout, at: Situation) -> ModelState:
         raise InvalidRequest(f"guards: {_first(error)}") from None
     except ValueError as error:
         raise InvalidRequest(str(error)) from None
+    if len(steps) > MAX_STEPS:
+        raise InvalidRequest(f"steps: {len(steps)} are given; at most {MAX_STEPS} can be")
     if not (math.isfinite(operation.hold_s) and 0 <= operation.hold_s <= MAX_HOLD_S):
         raise InvalidRequest(f"hold_s: should be from 0 to {MAX_HOLD_S:.0f} seconds")
     _check_version(at, operation.to, "to")
@@ -186,7 +199,10 @@ def _(operation: StartRollout, at: Situation) -> ModelState:
         by=at.who,
         guards=dict(operation.guards) if operation.guards else None,
     )
-    return at.new(labels={**at.labels, STABLE: stable}, rollout=rollout)
+    # Nor may a split come back, with the new version in it, when the rollout has failed.
+    fields = {name: value for name, value in _said(at.traffic).items() if name != "split"}
+    traffic = fields if at.traffic.split else at.new().traffic
+    return at.new(labels={**at.labels, STABLE: stable}, traffic=traffic, rollout=rollout)
 
 
 @_change.register
@@ -218,7 +234,7 @@ def _(operation: Rollback, at: Situation) -> ModelState:
         return at.new(rollout=rolled_back(rollout, at.now_s, at.why or f"asked for by {at.who}"))
     if at.traffic.split:
         fields = {k: v for k, v in _said(at.traffic).items() if k != "split"}
-        return at.new(traffic=fields)
+        return at.new(traffic=fields, labels={**at.labels, STABLE: _main_version(at)})
     previous = at.labels.get(PREVIOUS)
     if previous is None:
         raise NotReady(
@@ -236,6 +252,20 @@ def completed(at: Situation, rollout: Rollout) -> ModelState:
     labels = {**at.labels, STABLE: rollout.version, PREVIOUS: rollout.stable}
     fields = {k: v for k, v in _said(at.traffic).items() if k != "split"}
     return at.new(rollout=rollout, labels=labels, traffic=fields)
+
+
+def _main_version(at: Situation) -> int:
+    """The version that keeps all requests once they are divided no more.
+
+    Without ``stable`` that is the one with the largest share, not the highest: this is most likely
+    the one to get rid of.
+    """
+    if (stable := at.labels.get(STABLE)) is not None:
+        return stable
+    arms = rules_of(at.model, at.config, at.state).arms
+    if not arms:
+        raise NotReady("no version has a share of the requests; label one `stable`")
+    return max(arms, key=lambda arm: (arm.weight, -arm.version)).version
 
 
 def _with_traffic(at: Situation, fields: Mapping[str, Any]) -> ModelState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
@@ -17,14 +17,17 @@ __all__ = ["Ledger", "Listener"]
 
 log = logging.getLogger("penstock.traffic")
 
+CLOSE_S = 2.0
+
 T = TypeVar("T")
 Listener = Callable[[TrafficState], None]
 
 
 class Ledger:
-    """The state that all follow. Belongs to an event loop; the disk has a thread of its own.
+    """What is written, and on top of it the changes that count and could not be written yet.
 
-    Calls must not overlap, but for ``audit``.
+    Belongs to an event loop; the disk has a thread of its own. Of ``load``, ``follow_others``,
+    ``change`` and ``write`` one is to be awaited at a time; all else may be called meanwhile.
     """
 
     def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
@@ -34,9 +37,10 @@ class Ledger:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="traffic-rules")
         # state
         self.state = TrafficState()
-        self._listeners: list[Listener] = []
+        self._written = TrafficState()
         self._unwritten: list[Audit] = []
-        self._said = ""
+        self._listeners: list[Listener] = []
+        self._said: dict[str, str] = {}
 
     def listen(self, listener: Listener) -> None:
         """Have ``listener`` called, on the loop, with the rules after each change."""
@@ -44,19 +48,58 @@ class Ledger:
 
     async def load(self) -> None:
         """Let count what is written; raises RepositoryError if it cannot be read."""
-        state = await self.on_disk(self._store.load)
-        if state != self.state:
-            self.state = state
-            self._tell()
+        self._written = await self.on_disk(self._store.load)
+        self._settle()
 
     async def follow_others(self) -> None:
         """Write what could not be written, and follow what another server has changed."""
-        await self.write_again()
-        if not self._unwritten and await self.on_disk(self._store.changed):
+        await self.write()
+        if await self.on_disk(self._store.changed):
             try:
                 await self.load()
+                self.say_once("", "")
             except PenstockError as error:
-                self.say_once(f"all rules stay as they are: {error}")
+                self.say_once("", f"all rules stay as they are: {error}")
+
+    def change_now(self, line: Audit) -> None:
+        """Make the change of a line count, before it is written: ``write`` does that."""
+        self._unwritten.append(line)
+        self._settle()
+
+    async def change(self, line: Audit) -> None:
+        """Write the change of a line; it counts from then on.
+
+        Raises:
+            StaleError: the model's rules are no more those that the change was made of.
+            Unavailable: it cannot be written, and does not count.
+        """
+        if problem := await self.write():
+            raise Unavailable(problem)
+        if self.state.of(line.model) != line.before:
+            raise StaleError
+        await self._commit(line)
+        self._settle()
+
+    async def write(self) -> str:
+        """Write what counts, and is not written; what is wrong if that cannot be done."""
+        while self._unwritten:
+            try:
+                await self._commit(self._unwritten[0])
+            except StaleError:  # another server was faster; what counts here goes on top
+                try:
+                    await self.load()
+                except PenstockError as error:
+                    return self._not_written(error)
+                continue
+            except PenstockError as error:
+                return self._not_written(error)
+            del self._unwritten[0]
+            self._settle()
+        return ""
+
+    async def on_disk(self, work: Callable[[], T]) -> T:
+        """What ``work`` gives, in the thread for the disk."""
+        return await self._loop.run_in_executor(self._disk, work)
 
     async def lease(self, owner: str, now_s: float, for_s: float) -> bool:
         """See ``Store.lease``."""
@@ -66,83 +109,51 @@ class Ledger:
         """See ``Store.audit``."""
         return await self.on_disk(partial(self._store.audit, model, limit, before))
 
-    async def change(self, line: Audit, *, at_once: bool = False) -> ModelState:
-        """Make the change of a line count, once it is written.
-
-        ``at_once``: it counts before, and is tried to be written for as long as it takes.
-
-        Raises:
-            StaleError: there are other rules by now than those that it was made of.
-            Unavailable: it is not written. Then it counts only if that was wanted ``at_once``.
-        """
-        if at_once:
-            self._follow(line)
-            self._unwritten.append(line)
-            if problem := await self.write_again():
-                raise Unavailable(
-                    f"done, and followed by all; but not written, and tried again: {problem}"
-                )
-            return line.after
-        revision = self.state.revision
-        if self._unwritten and (problem := await self.write_again()):
-            raise Unavailable(problem)
-        if self.state.revision != revision:
-            raise StaleError
-        await self.on_disk(partial(self._store.commit, revision, _kept(line), line))
-        self._follow(line)
-        return line.after
-
-    async def write_again(self) -> str:
-        """Write what counts already, and could not be written; what is wrong if it still cannot."""
-        while self._unwritten:
-            line = self._unwritten[0]
-            revision = self.state.revision - len(self._unwritten)
-            try:
-                await self.on_disk(partial(self._store.commit, revision, _kept(line), line))
-            except StaleError:
-                await self._merge()
-                continue
-            except PenstockError as error:
-                self.say_once(f"rules count, and are not written: {error}")
-                return str(error)
-            del self._unwritten[0]
-        return ""
-
-    async def on_disk(self, work: Callable[[], T]) -> T:
-        """What ``work`` gives, in the thread for the disk."""
-        return await self._loop.run_in_executor(self._disk, work)
-
     async def close(self) -> None:
-        """Let go of the file."""
-        await self.on_disk(self._store.close)
+        """Let go of the file; a disk that hangs is not waited for."""
+        closed = self._loop.run_in_executor(self._disk, self._store.close)
+        await asyncio.wait({closed}, timeout=CLOSE_S)
         self._disk.shutdown(wait=False)
 
-    def say_once(self, problem: str) -> None:
-        """Log something once, that is the same twice a second."""
-        if problem != self._said:
+    def say_once(self, topic: str, problem: str) -> None:
+        """Log a problem that is the same twice a second; "" says that it is over."""
+        if problem and problem != self._said.get(topic):
             log.error("%s", problem)
-        self._said = problem
+        self._said[topic] = problem
 
-    async def _merge(self) -> None:
-        """Another server has written meanwhile; what counts here goes on top of that."""
-        theirs = await self.on_disk(self._store.load)
-        mine = {line.model: _kept(line) for line in self._unwritten}
-        models = {name: state for name, state in theirs.models.items() if name not in mine}
-        models |= {name: state for name, state in mine.items() if state is not None}
-        revision = theirs.revision + len(self._unwritten)
-        self.state = TrafficState(revision=revision, models=models)
-        self._tell()
+    # inside
 
-    def _follow(self, line: Audit) -> None:
-        models = {name: state for name, state in self.state.models.items() if name != line.model}
+    async def _commit(self, line: Audit) -> None:
+        revision = self._written.revision
+        await self.on_disk(partial(self._store.commit, revision, _kept(line), line))
+        self._written = _with(self._written, [line])
+
+    def _not_written(self, error: PenstockError) -> str:
+        self.say_once("", f"rules count that are not written: {error}")
+        return str(error)
+
+    def _settle(self) -> None:
+        """Let count what is written, with what is not on top, and tell all who follow."""
+        state = _with(self._written, self._unwritten)
+        if state == self.state:
+            return
+        self.state = state
+        for listener in self._listeners:
+            try:
+                listener(state)
+            except Exception:  # one that fails must not keep the rules from the others
+                log.exception("the traffic rules could not be followed")
+
+
+def _with(state: TrafficState, lines: Iterable[Audit]) -> TrafficState:
+    """The rules after these changes."""
+    models, revision = dict(state.models), state.revision
+    for line in lines:
+        revision += 1
+        models.pop(line.model, None)
         if (kept := _kept(line)) is not None:
             models[line.model] = kept
-        self.state = TrafficState(revision=self.state.revision + 1, models=models)
-        self._tell()
-
-    def _tell(self) -> None:
-        for listener in self._listeners:
-            listener(self.state)
+    return TrafficState(revision=revision, models=models)
 
 
 def _kept(line: Audit) -> ModelState | None:

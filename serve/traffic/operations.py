@@ -92,7 +92,11 @@ class AdvanceRollout(_Operation, tag="advance_rollout", frozen=True):
 
 
 class Rollback(_Operation, tag="rollback", frozen=True):
-    """Give all traffic to the version before: that of the active rollout, else ``previous``."""
+    """Give all traffic to the version before.
+
+    That is stable, if a rollout is active or a split divides the requests (without such a label,
+    the version with the largest share); else the version with the label ``previous``.
+    """
 
 
 Operation = (

@@ -24,6 +24,8 @@ __all__ = [
 
 READY = "ready"
 LOADING = "loading"
+MOST_TEXT = 1000
+"""A reason is kept; the error of a runtime may be a book."""
 
 
 def check_steps(steps: Iterable[float]) -> tuple[float, ...]:
@@ -88,7 +90,7 @@ def step_anew(rollout: Rollout, now_s: float) -> Rollout:
 def rolled_back(rollout: Rollout, now_s: float, reason: str) -> Rollout:
     """The rollout ended, with all traffic going back to stable."""
     return msgspec.structs.replace(
-        rollout, status=RolloutStatus.ROLLED_BACK, ended_s=now_s, reason=reason
+        rollout, status=RolloutStatus.ROLLED_BACK, ended_s=now_s, reason=reason[:MOST_TEXT]
     )
 
 

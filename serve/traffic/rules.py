@@ -142,7 +142,7 @@ def rules_of(name: str, config: ModelConfig, state: ModelState) -> Rules:
     arms = _arms(weights, default)
     shadow = traffic.shadow
     shadow_version = 0 if shadow is None else _resolved(shadow.to, labels)
-    if shadow_version and any(arm.version == shadow_version for arm in arms):
+    if shadow_version in {default, *(arm.version for arm in arms)}:
         shadow_version = 0  # it answers by itself
     if not watched and (arms or shadow_version):
         watched = tuple({arm.version for arm in arms} or {default} - {0})

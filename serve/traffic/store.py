@@ -231,8 +231,10 @@ class Store:
         connection = self._connect("rw")
         try:
             self._check(connection)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
+            # Not WAL: changes are rare, and so there is one file, which can be copied, put back
+            # and read from a disk that cannot be written to.
+            connection.execute("PRAGMA journal_mode = DELETE")
+            connection.execute("PRAGMA synchronous = EXTRA")
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 if not self._check(connection):
@@ -247,22 +249,15 @@ class Store:
         return connection
 
     def _opened_to_read(self) -> sqlite3.Connection:
-        """The file of a disk that is full or cannot be written to."""
-        waiting = self.path.with_name(self.path.name + "-wal")
-        for mode in ("ro", "ro&immutable=1"):
-            connection = self._connect(mode)
-            try:
-                if not self._check(connection):
-                    raise sqlite3.OperationalError("it is empty")
-            except BaseException as error:
-                connection.close()
-                # Without SQLite's files beside it, it can be read if nothing waits in them.
-                nothing_waits = not waiting.exists() or not waiting.stat().st_size
-                if mode == "ro" and nothing_waits and isinstance(error, sqlite3.OperationalError):
-                    continue
-                raise
-            return connection
-        raise AssertionError
+        """The file of a disk that cannot be written to."""
+        connection = self._connect("ro")
+        try:
+            if not self._check(connection):
+                raise sqlite3.OperationalError("it is empty")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         return sqlite3.connect(

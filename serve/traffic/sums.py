@@ -13,8 +13,11 @@ __all__ = ["Reports", "VersionSeen"]
 
 RECENT_S = 10.0
 """A gateway that was silent for longer says nothing about what is ready."""
-MOST_GATEWAYS = 256
-"""Whose counts are kept apart; those of the ones that were silent longest are added up."""
+GONE_S = 60.0
+"""One that was silent for longer is gone, as far as anybody knows; its counts stay."""
+MOST_GONE = 256
+"""So many of those may come back: of the others only the counts are remembered."""
+NOTHING = Sample()
 
 
 class VersionSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,33 +28,44 @@ class VersionSeen(msgspec.Struct, frozen=True, kw_only=True):
     sample: Sample = Sample()
 
 
+Models = Mapping[str, Mapping[int, VersionSeen]]
+
+
 class Reports:
     """The last report of every gateway. ``now_s`` is of any clock that does not jump."""
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[float, Mapping[str, Mapping[int, VersionSeen]]]] = {}
-        self._gone: dict[tuple[str, int], Sample] = {}
+        # Both in the order of the last reports.
+        self._last: dict[str, tuple[float, Models]] = {}
+        self._gone: dict[str, Models] = {}
+        self._gone_sums: dict[tuple[str, int], Sample] = {}
 
-    def take(
-        self, gateway: str, models: Mapping[str, Mapping[int, VersionSeen]], now_s: float
-    ) -> None:
+    def take(self, gateway: str, models: Models, now_s: float) -> None:
         """A gateway has reported."""
-        self._last.pop(gateway, None)  # so that they are in the order of their reports
+        if (back := self._gone.pop(gateway, None)) is not None:
+            for model, version, sample in _samples(back):
+                known = self._gone_sums[model, version]
+                self._gone_sums[model, version] = known.minus(sample)
+        self._last.pop(gateway, None)
         self._last[gateway] = (now_s, models)
-        if len(self._last) > MOST_GATEWAYS:
-            oldest = next(iter(self._last))
-            _, last = self._last.pop(oldest)
-            for name, versions in last.items():
-                for version, seen in versions.items():
-                    known = self._gone.get((name, version), Sample())
-                    self._gone[name, version] = known.plus(seen.sample)
+        while (oldest := next(iter(self._last))) != gateway:
+            said_s, last = self._last[oldest]
+            if now_s - said_s <= GONE_S:
+                break
+            del self._last[oldest]
+            self._gone[oldest] = last
+            for model, version, sample in _samples(last):
+                known = self._gone_sums.get((model, version), NOTHING)
+                self._gone_sums[model, version] = known.plus(sample)
+        while len(self._gone) > MOST_GONE:
+            del self._gone[next(iter(self._gone))]
 
     def sample(self, model: str, version: int) -> Sample:
         """All that was counted of a version, by every gateway there ever was."""
-        total = self._gone.get((model, version), Sample())
+        total = self._gone_sums.get((model, version), NOTHING)
         for _, models in self._last.values():
             seen = models.get(model, {}).get(version)
-            if seen is not None:
+            if seen is not None and seen.sample != NOTHING:
                 total = total.plus(seen.sample)
         return total
 
@@ -79,3 +93,13 @@ class Reports:
         """The highest version that is ready; 0: none is."""
         ready = (n for n, seen in self.versions(model, now_s).items() if seen.state == "READY")
         return max(ready, default=0)
+
+
+def _samples(models: Models) -> list[tuple[str, int, Sample]]:
+    """What a gateway has counted, of which model and version."""
+    return [
+        (model, version, seen.sample)
+        for model, versions in models.items()
+        for version, seen in versions.items()
+        if seen.sample != NOTHING
+    ]
