@@ -202,8 +202,8 @@ def _run_on_ray(repo: str, settings: ServerSettings, address: str, gateways: int
     from serve.monitoring.logs import set_up_logs
 
     set_up_logs(settings.log_level, settings.log_format)
-    root, _ = place_of(repo, settings.repository_cache)
-    return serve_on_ray(root, settings, GatewayApp, address, gateways)
+    root, renew = place_of(repo, settings.repository_cache)
+    return serve_on_ray(root, settings, GatewayApp, address, gateways, renew)
 
 
 def _run_server(repo: str, settings: ServerSettings) -> None:

@@ -45,8 +45,13 @@ class Keeping:
         orders: Orders,
         clock: Clock,
         started_ns: int,
+        renew: Callable[[], None] = lambda: None,
     ) -> None:
-        """``needs`` has read ``repository``; ``rules`` gives the traffic rules, or raises."""
+        """``needs`` has read ``repository``; ``rules`` gives the traffic rules, or raises.
+
+        ``renew`` brings the repository's folder up to date before it is read again, or raises
+        RepositoryError: then all stays as it is.
+        """
         self._fleet = fleet
         self._repository = repository
         self._needs = needs
@@ -55,6 +60,7 @@ class Keeping:
         self._orders = orders
         self._clock = clock
         self._started_ns = started_ns
+        self._renew = renew
         self._found = Repository({}, {})
         self._untold: frozenset[str] | None = frozenset()
         """Models of which the fleet was not told yet, though they were read; None: all."""
@@ -96,6 +102,7 @@ class Keeping:
             self._orders.again.clear()
             log.info("reading %s again", self._repository)
             try:
+                self._renew()
                 self._found = self._needs.scan(self._repository.resolve())
                 self._untold = None
             except (PenstockError, OSError) as error:

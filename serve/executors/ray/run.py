@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,9 +27,16 @@ TRIES = 20
 
 
 def serve_on_ray(
-    repository: Path, settings: ServerSettings, make: MakeServer, address: str, gateways: int
+    repository: Path,
+    settings: ServerSettings,
+    make: MakeServer,
+    address: str,
+    gateways: int,
+    renew: Callable[[], None] = lambda: None,
 ) -> int:
     """Serve until SIGTERM or SIGINT; SIGHUP reads the repository again. The exit code.
+
+    ``renew`` brings the repository's folder up to date before that, see ``Keeping``.
 
     Raises:
         PenstockError: the repository itself cannot be read, or the file of the traffic rules.
@@ -76,6 +84,7 @@ def serve_on_ray(
                 orders,
                 monotonic_ns,
                 started_ns,
+                renew,
             )
             return keeping.run(found)
         finally:

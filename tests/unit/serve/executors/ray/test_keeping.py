@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("ray", reason="needs Ray: the extra `ray`")
 
 from serve.config import ModelConfig, ServerSettings
-from serve.errors import Unavailable
+from serve.errors import RepositoryError, Unavailable
 from serve.executors.ray.keeping import Keeping
 from serve.executors.ray.needs import Needs
 from serve.executors.ray.orders import Orders
@@ -49,7 +49,9 @@ class Fleet:
 
 
 class Rig:
-    def __init__(self, root: Path, fleet: Fleet, **settings: Any) -> None:
+    def __init__(
+        self, root: Path, fleet: Fleet, renew: Callable[[], None] = lambda: None, **settings: Any
+    ) -> None:
         self.orders = Impatient()
         self.root = root
         self.needs = Needs()
@@ -63,6 +65,7 @@ class Rig:
             self.orders,
             lambda: 0,
             0,
+            renew,
         )
         fleet.at_end = self.orders.order_stop
 
@@ -145,6 +148,33 @@ def test_repository_that_cannot_be_read_changes_nothing(root: Path) -> None:
     rig.orders.order_again()
     assert rig.keeping.run(found) == 0
     assert fleet.wanted == [["one"]]
+
+
+def test_folder_is_brought_up_to_date_before_it_is_read_again(root: Path) -> None:
+    fleet = Fleet(True, True)
+
+    def renew() -> None:
+        onnx_models.identity(root / "two/1/model.onnx")
+
+    rig = Rig(root, fleet, renew)
+    rig.orders.order_again()
+    assert rig.run() == 0
+    assert fleet.wanted[-1] == ["one", "two"]
+
+
+def test_folder_that_cannot_be_brought_up_to_date_changes_nothing(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet = Fleet(True, True)
+
+    def renew() -> None:
+        raise RepositoryError(path="s3://bucket", problem="does not answer", remedy="try again")
+
+    rig = Rig(root, fleet, renew)
+    rig.orders.order_again()
+    assert rig.run() == 0
+    assert fleet.wanted == [["one"]]
+    assert "s3://bucket: does not answer (try again): all stays as it is" in caplog.text
 
 
 def test_failed_model_ends_it_if_that_is_forbidden(root: Path) -> None:
