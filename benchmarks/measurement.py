@@ -65,6 +65,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     quiet: bool
     """Whether throughput and p99 of this round may be compared."""
+    start: int = 0
+    """Which processes of the two: rounds of one start share the luck of its processes."""
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import psutil
@@ -55,6 +56,13 @@ class ProcessTree:
         """Most memory resident at once so far."""
         return sum(_status_bytes(pid, "VmHWM") for pid in self.pids())
 
+    def keep_to(self, cores: Collection[int]) -> None:
+        """Run on these cores only: all threads there are, and those that they will start."""
+        for pid in self.pids():
+            for task in _tasks(pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(task, cores)
+
     def open_files(self) -> int:
         """File descriptors in use."""
         return sum(psutil.Process(pid).num_fds() for pid in self.pids())
@@ -90,11 +98,17 @@ def process_waits_ns(pid: int) -> dict[tuple[int, int], int]:
 def _of_tasks(pid: int, name: str) -> dict[int, str]:
     """A file of each thread; those that have ended meanwhile are left out."""
     texts = {}
-    with contextlib.suppress(OSError):
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(OSError):
-                texts[int(task)] = Path(f"/proc/{pid}/task/{task}/{name}").read_text()
+    for task in _tasks(pid):
+        with contextlib.suppress(OSError):
+            texts[task] = Path(f"/proc/{pid}/task/{task}/{name}").read_text()
     return texts
+
+
+def _tasks(pid: int) -> list[int]:
+    """Its threads; none if it has ended."""
+    with contextlib.suppress(OSError):
+        return [int(task) for task in os.listdir(f"/proc/{pid}/task")]
+    return []
 
 
 def _status_bytes(pid: int, field: str, file: str = "status") -> int:

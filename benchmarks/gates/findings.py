@@ -22,6 +22,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What the gate file says of it."""
     is_relative: bool = False
     limit: float = math.nan
+    at_least: bool = False
+    """Whether the limit is the least that the figure may be, and not the most."""
     value: float = math.nan
     """The metric, or candidate / baseline."""
     low: float = math.nan
@@ -39,6 +41,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
             text=gate.text(),
             why=gate.why,
             is_relative=gate.is_relative,
+            at_least=gate.min_ratio is not None or ">" in str(gate.op),
             limit=next(limit for limit in limits if limit is not None),
             value=math.nan if gate.is_relative else value,
         )

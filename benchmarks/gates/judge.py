@@ -35,7 +35,6 @@ class Judge:
     """What is the same for every gate of a run."""
 
     noise: Noise
-    seed: int
     ratios: int = 1
     """How many ratios the file judges: their confidence is shared (Bonferroni)."""
     with_baseline: bool = True
@@ -62,7 +61,7 @@ class Judge:
         if gate.is_relative and not self.with_baseline:
             return blank.ended(Verdict.SKIPPED, "not judged: there was no baseline")
         if gate.is_relative:
-            found = judge_ratio(blank, gate, measured.rounds, ratios=self.ratios, seed=self.seed)
+            found = judge_ratio(blank, gate, measured.rounds, ratios=self.ratios)
             # The rounds were chosen to be quiet, so the attempt as a whole need not be.
             noisy = found.reason if found.verdict is Verdict.INVALID else ""
         else:

@@ -22,6 +22,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     discarded: bool = False
     """Whether a later attempt took its place."""
+    confirms: int = 0
+    """The attempt whose missed ratio it measured again, so that both count; 0: it stands alone."""
     error: str = ""
     """Why there is no measurement, where there is none."""
     findings: tuple[Finding, ...] = ()

@@ -8,13 +8,15 @@ import msgspec
 
 from benchmarks.gates.findings import Finding
 from benchmarks.gates.spec import Gate
-from benchmarks.gates.statistics import MIN_PAIRS, RatioInterval, paired_ratio
+from benchmarks.gates.statistics import RatioInterval, paired_ratio
 from benchmarks.gates.verdict import Verdict
 from benchmarks.measurement import Round
 
 __all__ = ["judge_ratio", "pairs_of"]
 
 FAMILY_CONFIDENCE = 0.95
+MIN_PAIRS = 8
+"""Fewer pairs of rounds decide nothing."""
 
 
 def pairs_of(
@@ -32,9 +34,7 @@ def pairs_of(
     ]
 
 
-def judge_ratio(
-    blank: Finding, gate: Gate, rounds: Sequence[Round], *, ratios: int, seed: int
-) -> Finding:
+def judge_ratio(blank: Finding, gate: Gate, rounds: Sequence[Round], *, ratios: int) -> Finding:
     """Fail when the whole interval is beyond the limit, pass when all of it is inside."""
     pairs = pairs_of(rounds, gate.metric, only_quiet=gate.needs_quiet)
     of_rounds = len(pairs_of(rounds, gate.metric))
@@ -45,13 +45,14 @@ def judge_ratio(
             f"{len(pairs)} of {of_rounds} pairs of rounds were {kind}usable, of at least"
             f" {MIN_PAIRS}",
         )
+    starts = {one.number: one.start for one in rounds}
     family = gate.confidence or FAMILY_CONFIDENCE
     try:
         seen = paired_ratio(
             [candidate for _, candidate, _ in pairs],
             [baseline for _, _, baseline in pairs],
+            [starts[number] for number, _, _ in pairs],
             confidence=1 - (1 - family) / max(1, ratios),
-            seed=seed,
         )
     except ValueError as error:
         return blank.ended(Verdict.INVALID, str(error))
@@ -63,7 +64,7 @@ def judge_ratio(
     return found.ended(
         verdict,
         f"{words}: {seen.ratio:.3f} × the baseline, between {seen.low:.3f} and {seen.high:.3f}"
-        f" at {family:.0%} confidence{share} from {seen.pairs} pairs",
+        f" at {family:.0%} confidence{share} from {seen.pairs} pairs of {seen.starts} starts",
     )
 
 

@@ -65,7 +65,6 @@ def run_gate(
                 driver=make_bench(spec, other, Path(folder), progress),
                 judge=Judge(
                     noise=spec.noise,
-                    seed=spec.defaults.seed,
                     ratios=max(1, spec.relative_gates),
                     with_baseline=other is not None,
                     other_hardware=hardware_difference(

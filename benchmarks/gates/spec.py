@@ -76,7 +76,7 @@ class Noise(Frozen):
 class Defaults(Frozen):
     """Parameters of every scenario that has them and does not set its own."""
 
-    seed: int = Field(20261123, ge=0, description="Of arrivals, order of rounds and resamples.")
+    seed: int = Field(20261123, ge=0, description="Of arrivals and the order of rounds.")
     warmup_s: float | None = Field(None, ge=0, description="Load that is not counted.")
     duration_s: float | None = Field(None, gt=0, description="Load that is.")
     connections: int | None = Field(None, ge=1, description="Connections of the generator.")
@@ -170,10 +170,10 @@ class Gate(Frozen):
     min_ratio: float | None = Field(
         None, gt=0, description="Least that candidate / baseline may be."
     )
-    method: Literal["plain", "early_stopping", "paired_bootstrap"] | None = Field(
+    method: Literal["plain", "early_stopping", "paired_starts"] | None = Field(
         None,
         description="`plain` compares one number. `early_stopping` proves a latency percentile"
-        " from the number of requests over the bound, as MLPerf does. Ratios: `paired_bootstrap`.",
+        " from the number of requests over the bound, as MLPerf does. Ratios: `paired_starts`.",
     )
     confidence: Confidence | None = Field(
         None,
@@ -195,8 +195,8 @@ class Gate(Frozen):
             raise ValueError("give one limit: `op` and `value`, or `max_ratio`, or `min_ratio`")
         if absolute and (self.op is None or self.value is None):
             raise ValueError("an absolute limit needs both `op` and `value`")
-        if self.method == "paired_bootstrap" and absolute:
-            raise ValueError("`paired_bootstrap` is for ratios: use `plain` or `early_stopping`")
+        if self.method == "paired_starts" and absolute:
+            raise ValueError("`paired_starts` is for ratios: use `plain` or `early_stopping`")
         if self.method in ("plain", "early_stopping") and ratios:
             raise ValueError(f"`{self.method}` is for absolute limits: remove it")
         if self.method == "early_stopping" and (self.percentile is None or ">" in str(self.op)):

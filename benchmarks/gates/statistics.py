@@ -1,11 +1,12 @@
-"""The statistics of verdicts: a paired bootstrap of ratios, and floors for percentiles.
+"""The statistics of verdicts: an interval for paired ratios, and floors for percentiles.
 
 Two questions are answered here, each with an interval or a floor rather than a bare number:
 
 - *Did the candidate get slower than the baseline?* Rounds are interleaved, so each pair saw the
-  same neighbours; the logarithms of the pairs' ratios are resampled (Efron 1979). The statistic is
-  their mean without the outermost fifths, which one disturbed round cannot move; the interval is
-  widened for small samples (Hesterberg 2015, "expanded percentile").
+  same neighbours. Pairs of one start of the servers share the luck of its processes, so they are
+  summed up by their median, which one disturbed pair cannot move, and the starts are what is
+  counted: Student's interval of the mean of their logarithms. A bootstrap of so few starts comes
+  out too narrow, and one that takes pairs for independent all the more.
 - *Does a percentile keep its bound?* Each request is over the bound or not, so the number over it
   is binomial, and the verdict is MLPerf LoadGen's early stopping: how many queries are needed to
   be sure, given how many were over.
@@ -16,26 +17,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
 
 __all__ = [
+    "MIN_STARTS",
     "RatioInterval",
     "binomial_cdf",
     "early_stopping_floor",
     "keeps_percentile",
     "misses_percentile",
     "paired_ratio",
+    "student_quantile",
 ]
 
-RESAMPLES = 10_000
-TRIM = 0.2
-"""Part of the pairs left out at either end."""
-MIN_PAIRS = 8
-"""Fewer pairs than this decide nothing: their resamples repeat themselves."""
-Floats = npt.NDArray[np.float64]
+MIN_STARTS = 4
+"""Fewer starts decide nothing: the interval of three is five times as wide as their spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,56 +43,78 @@ class RatioInterval:
     low: float
     high: float
     pairs: int
+    starts: int
     confidence: float
 
 
 def paired_ratio(
-    candidate: Sequence[float], baseline: Sequence[float], *, confidence: float, seed: int
+    candidate: Sequence[float],
+    baseline: Sequence[float],
+    starts: Sequence[int],
+    *,
+    confidence: float,
 ) -> RatioInterval:
-    """The ratio of paired rounds and its interval, the same for the same seed.
+    """The ratio of paired rounds, each of one of the ``starts`` of the servers, and its interval.
 
     Raises:
-        ValueError: fewer than 8 pairs, unequal lengths, or a value that is not above 0.
+        ValueError: fewer than 4 starts, unequal lengths, or a value that is not above 0.
     """
-    values = np.array([candidate, baseline], np.float64)
-    if values.shape[1] < MIN_PAIRS:
-        raise ValueError(f"{values.shape[1]} pairs of rounds decide nothing: at least {MIN_PAIRS}")
+    values, of_start = np.array([candidate, baseline], np.float64), np.array(starts)
+    if len(of_start) != values.shape[1]:
+        raise ValueError(f"{values.shape[1]} pairs of rounds, but {len(of_start)} starts of them")
+    numbers = np.unique(of_start)
+    if len(numbers) < MIN_STARTS:
+        raise ValueError(
+            f"pairs of rounds from {len(numbers)} starts of the servers decide nothing: at least"
+            f" {MIN_STARTS} (`starts` of `ab_cpu`)"
+        )
     if not (np.isfinite(values) & (values > 0)).all():
         raise ValueError("a ratio needs finite figures above 0 in every round")
     logs = np.log(values[0] / values[1])
-    count = len(logs)
-    rng = np.random.default_rng(seed)
-    resampled = _trimmed_means(logs[rng.integers(0, count, (RESAMPLES, count))])
-    tail = _expanded_tail(confidence, count)
-    low, high = np.quantile(resampled, (tail, 1 - tail))
-    centre = _trimmed_means(logs[np.newaxis])[0]
+    by_start = np.array([np.median(logs[of_start == number]) for number in numbers])
+    count = len(numbers)
+    centre, error = float(by_start.mean()), float(by_start.std(ddof=1)) / math.sqrt(count)
+    half = student_quantile((1 + confidence) / 2, count - 1) * error
     return RatioInterval(
-        math.exp(centre), math.exp(low), math.exp(high), pairs=count, confidence=confidence
+        ratio=math.exp(centre),
+        low=math.exp(centre - half),
+        high=math.exp(centre + half),
+        pairs=len(logs),
+        starts=count,
+        confidence=confidence,
     )
 
 
-def _trimmed_means(rows: Floats) -> Floats:
-    ordered = np.sort(rows, axis=1)
-    cut = int(TRIM * rows.shape[1])
-    return np.asarray(ordered[:, cut : rows.shape[1] - cut].mean(axis=1))
+def student_quantile(probability: float, freedom: int) -> float:
+    """Student's t that is exceeded with 1 - probability; for probabilities above 0.5.
+
+    By bisection of the distribution, which has a closed form for whole degrees of freedom.
+    """
+    low, high = 0.0, 1.0
+    while student_cdf(high, freedom) < probability:
+        low, high = high, high * 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        if student_cdf(middle, freedom) < probability:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
-def _expanded_tail(confidence: float, count: int) -> float:
-    """The tail to cut off, smaller than (1 - confidence) / 2 as resamples vary too little."""
-    normal = NormalDist()
-    student = _student_quantile((1 + confidence) / 2, count - 1)
-    return normal.cdf(-math.sqrt(count / (count - 1)) * student)
-
-
-def _student_quantile(probability: float, freedom: int) -> float:
-    """Student's t by its expansion in 1/freedom (Abramowitz and Stegun 26.7.5)."""
-    z = NormalDist().inv_cdf(probability)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-    )
-    return z + math.fsum(term / freedom**power for power, term in enumerate(terms, 1))
+def student_cdf(value: float, freedom: int) -> float:
+    """P(T <= value) of Student's t (Abramowitz and Stegun 26.7.3 and 26.7.4)."""
+    angle = math.atan(value / math.sqrt(freedom))
+    odd = freedom % 2
+    term = math.cos(angle) if odd else 1.0
+    terms = [term] if freedom > 1 else []
+    for number in range(2 + odd, freedom - 1, 2):
+        term *= math.cos(angle) ** 2 * (number - 1) / number
+        terms.append(term)
+    inside = math.sin(angle) * math.fsum(terms)
+    if odd:
+        inside = 2 / math.pi * (angle + inside)
+    return 0.5 + inside / 2
 
 
 def binomial_cdf(successes: int, trials: int, probability: float) -> float:

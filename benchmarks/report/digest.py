@@ -50,6 +50,9 @@ def _scenario(outcome: ScenarioOutcome) -> list[str]:
     discarded = sum(attempt.discarded for attempt in outcome.attempts)
     if discarded:
         lines += ["", f"{discarded} invalid attempt{'s' * (discarded > 1)} before this one."]
+    last = outcome.last
+    if last is not None and last.confirms:
+        lines += ["", f"{_plain(words.second(last))}."]
     return lines
 
 

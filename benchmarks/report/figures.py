@@ -43,7 +43,7 @@ def figures(outcome: ScenarioOutcome, foreign_max: float) -> Iterator[Figure]:
                 ratios(pairs, finding),
                 f"<b>{finding.metric} against the baseline.</b> A dot is a pair of rounds; the"
                 " band is the interval that decides, and must end below the limit to pass"
-                if finding.limit >= 1
+                if not finding.at_least
                 else f"<b>{finding.metric} against the baseline.</b> A dot is a pair of rounds; the"
                 " band is the interval that decides, and must begin above the limit to pass",
             )

@@ -105,6 +105,8 @@ def _scenario(number: int, outcome: ScenarioOutcome, foreign_max: float) -> str:
         if last.measurement is not None:
             parts.append(_metrics(last.measurement.metrics))
             parts += [f'<p class="soft">{escape(note)}</p>' for note in last.measurement.notes]
+    if last is not None and last.confirms:
+        parts.append(f"<p>{escape(words.second(last))}.</p>")
     if len(outcome.attempts) > 1:
         parts.append(_attempts(outcome.attempts))
     return "".join([*parts, "</section>"])
@@ -152,14 +154,21 @@ def _metrics(metrics: Mapping[str, float]) -> str:
 
 def _attempts(attempts: Iterable[Attempt]) -> str:
     rows = "".join(
-        f"<tr><td>{one.number}{' (discarded)' if one.discarded else ''}</td>"
+        f"<tr><td>{one.number}{_role(one)}</td>"
         f"<td>{_chip(one.verdict)}</td><td>{escape(_attempt_reason(one))}</td></tr>"
         for one in attempts
     )
     return (
-        "<details open><summary>All attempts: an invalid one is repeated, and kept</summary>"
+        "<details open><summary>All attempts: an invalid one is repeated, a missed ratio measured"
+        " again, and all are kept</summary>"
         f"<table><tbody>{rows}</tbody></table></details>"
     )
+
+
+def _role(attempt: Attempt) -> str:
+    if attempt.confirms:
+        return f" (with {attempt.confirms})"
+    return " (discarded)" if attempt.discarded else ""
 
 
 def _attempt_reason(attempt: Attempt) -> str:

@@ -69,6 +69,8 @@ def _scenarios(outcomes: tuple[ScenarioOutcome, ...]) -> Iterator[RenderableType
         if not outcome.counts:
             title.append(" (does not count)", "dim")
         yield title
+        if outcome.last is not None and outcome.last.confirms:
+            yield Padding(Text(words.second(outcome.last) + "."), (0, 0, 0, 2))
         if outcome.reason:
             yield Padding(Text(outcome.reason), (0, 0, 0, 2))
         yield Padding(table, (0, 0, 1, 2))

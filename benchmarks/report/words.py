@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from benchmarks.gates.findings import Finding
-from benchmarks.gates.outcome import RunResult, ScenarioOutcome
+from benchmarks.gates.outcome import Attempt, RunResult, ScenarioOutcome
 from benchmarks.gates.verdict import Verdict
 
-__all__ = ["HEADLINES", "MARKS", "advice", "figure", "measured", "minutes", "reasons"]
+__all__ = ["HEADLINES", "MARKS", "advice", "figure", "measured", "minutes", "reasons", "second"]
 
 HEADLINES = {
     Verdict.PASS: "Pass: ship it",
@@ -89,6 +89,15 @@ def _with_value(found: Finding) -> str:
     if found.is_relative or math.isnan(found.value):
         return found.reason
     return f"{measured(found)[0]}, {found.reason}"
+
+
+def second(attempt: Attempt) -> str:
+    """What an attempt is that measured missed ratios again."""
+    return (
+        f"Attempt {attempt.confirms} missed a ratio, and attempt {attempt.number} measured it"
+        f" again with newly started servers. It is a fail if the second is worse than the baseline"
+        f" too; together they are: {attempt.verdict}"
+    )
 
 
 def minutes(seconds: float) -> str:

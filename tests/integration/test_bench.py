@@ -13,13 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.context import Context
-from benchmarks.gates.files import load
-from benchmarks.gates.judge import Judge
 from benchmarks.gates.provenance import ROOT
-from benchmarks.gates.slowed import write_slowed
-from benchmarks.scenarios import catalogue
-from benchmarks.subject import Launch
+from benchmarks.gates.selfcheck import check
 from tests.support.chromium import Chromium
 
 PATIENCE_S = 100
@@ -158,19 +153,13 @@ def is_sending(generator):
 
 
 @pytest.mark.parametrize(
-    ("slower", "possible"),
-    [(0.0, {"pass", "inconclusive"}), (0.15, {"fail", "inconclusive"})],
+    ("kind", "slower", "possible"),
+    [("identical", 0.0, {"pass", "inconclusive"}), ("slowed", 0.15, {"fail", "inconclusive"})],
 )
 def test_slower_server_never_passes_and_an_identical_one_never_fails(
-    models, tmp_path, slower, possible
+    models, kind, slower, possible
 ):
-    spec = load("smoke").spec
-    scenario = next(one for one in spec.scenarios if one.kind == "ab_cpu")
     base_us = 30.0  # of a request of fraud; on a slower machine the share is smaller than asked
-    candidate = Launch(models, penstock=str(write_slowed(tmp_path / "candidate", base_us * slower)))
-    baseline = Launch(models, penstock=str(write_slowed(tmp_path / "baseline")))
-    context = Context(tmp_path, candidate, baseline, model="fraud")
-    params = {"rounds": 12, "round_s": 0.3, "starts": 2}
-    measured = catalogue.run("ab_cpu", context, params)
-    found = Judge(noise=spec.noise, seed=1).finding(scenario.gates[0], measured)
-    assert found.verdict in possible, found.reason
+    params = {"rounds": 8, "round_s": 0.3, "starts": 4}
+    checked = check(kind, slower, base_us * slower, params, seed=1, models=models)
+    assert checked.verdict in possible, checked.measured

@@ -62,7 +62,6 @@ def run(
         driver=driver,
         judge=Judge(
             noise=spec.noise,
-            seed=1,
             ratios=max(1, spec.relative_gates),
             with_baseline=with_baseline,
         ),

@@ -10,6 +10,9 @@ from hdrh.histogram import HdrHistogram
 
 from benchmarks.measurement import CurvePoint, Measurement, NoiseSample, Round, Slice
 
+PAIRS_A_START = 3
+"""Of ``rounds``."""
+
 
 def histogram(values_ms: Sequence[float]) -> str:
     """An HdrHistogram of these latencies."""
@@ -53,7 +56,13 @@ def rounds(
         for contender, factor in (("candidate", ratio), ("baseline", 1.0)):
             value = common * factor * float(np.exp(rng.normal(0, spread)))
             made.append(
-                Round(contender=contender, number=number, metrics={metric: value}, quiet=quiet)
+                Round(
+                    contender=contender,
+                    number=number,
+                    start=number // PAIRS_A_START,
+                    metrics={metric: value},
+                    quiet=quiet,
+                )
             )
     return tuple(made)
 

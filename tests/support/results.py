@@ -35,17 +35,28 @@ scenarios:
 """
 
 
-def example(folder: Path, *, errors_allowed: float = 0.01, retried: bool = True) -> RunResult:
-    """A run with an attempt that was repeated, a ratio, and an unsupported scenario."""
+def example(
+    folder: Path,
+    *,
+    errors_allowed: float = 0.01,
+    retried: bool = True,
+    ratios: tuple[float, ...] = (1.01,),
+) -> RunResult:
+    """A run with an attempt that was repeated, a ratio, and an unsupported scenario.
+
+    A ratio above the limit is measured again, and comes out as the second.
+    """
     path = folder / "example.yaml"
     path.write_text(GATES % errors_allowed)
+    left = iter(ratios)
     attempts = iter([measurement(invalid=("the generator was late",))] if retried else [])
 
     def headline(seed: int) -> Measurement:
         return next(attempts, full_measurement(1))
 
     def ab_cpu(seed: int) -> Measurement:
-        taken = rounds("server_cpu_us_per_req", 1.01, spread=0.012, seed=1)
+        ratio = next(left)
+        taken = rounds("server_cpu_us_per_req", ratio, spread=0.012, seed=1)
         return measurement({"server_cpu_us_per_req": 31.0}, rounds=taken)
 
     driver = FakeDriver({"server_fixed": headline, "ab_cpu": ab_cpu})

@@ -65,3 +65,14 @@ def test_process_cpu_s_of_a_process_that_has_ended_is_zero(family):
     family.wait()
 
     assert process_cpu_s(family.pid) == 0.0
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores to tell them apart")
+def test_tree_is_kept_to_cores_with_its_children(family):
+    tree = ProcessTree(family.pid)
+    cores = {min(os.sched_getaffinity(0))}
+
+    tree.keep_to(cores)
+
+    assert len(tree.pids()) == 2
+    assert all(os.sched_getaffinity(pid) == cores for pid in tree.pids())

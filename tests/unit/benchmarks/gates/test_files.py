@@ -111,3 +111,4 @@ def test_shipped_rounds_are_not_mostly_warm_up(name):
         if scenario.kind == "ab_cpu":
             assert scenario.params["warmup_s"] < scenario.params["round_s"] / 2
             assert scenario.params["rounds"] >= 24
+            assert scenario.params["starts"] >= 8

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ P99 = {"metric": "latency_ms.p99", "op": "<", "value": 100}
 
 def judged(gate, measured=None, **judge):
     judge.setdefault("noise", Noise())
-    return Judge(seed=1, **judge).finding(Gate(**gate), measured or measurement())
+    return Judge(**judge).finding(Gate(**gate), measured or measurement())
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ def test_ratio_that_requires_quiet_uses_quiet_rounds_alone():
     name = "latency_ms.p99"
     noisy = rounds(name, 3.0, count=12, quiet=False)
     quiet = tuple(
-        type(one)(contender=one.contender, number=one.number + 12, metrics=one.metrics, quiet=True)
+        msgspec.structs.replace(one, number=one.number + 12, start=one.start + 4)
         for one in rounds(name, 1.0, count=12, spread=0.01)
     )
     gate = {"metric": name, "max_ratio": 1.2}

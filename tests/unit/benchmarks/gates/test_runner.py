@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.attempt import Interrupted
 from tests.support.fake_driver import FakeDriver, run
-from tests.support.measurements import measurement
+from tests.support.measurements import measurement, rounds
 
 FILE = """\
 schema: 1
@@ -53,6 +53,50 @@ def test_run_fails_without_a_second_try(gate_file):
     result, _ = run(gate_file, driver)
     assert result.exit_code == 1
     assert [name for name, _ in driver.asked] == ["one", "two"]
+
+
+RATIO = """\
+baseline: {ref: auto}
+scenarios:
+  - {name: one, gates: [{metric: server_cpu_us_per_req, max_ratio: 1.05}]}
+"""
+
+
+def compared(*ratios):
+    """Answers of a driver whose measurements show these ratios, one after the other."""
+    cpu = "server_cpu_us_per_req"
+    left = iter(ratios)
+
+    def answer(seed):
+        return measurement({cpu: 30.0}, rounds=rounds(cpu, next(left), spread=0.01))
+
+    return FakeDriver({"one": answer})
+
+
+@pytest.mark.parametrize(("again", "verdict"), [(1.2, "fail"), (1.0, "inconclusive")])
+def test_run_measures_a_missed_ratio_once_more_and_keeps_both(gate_file, again, verdict):
+    gate_file.write_text(FILE.partition("scenarios:")[0] + RATIO)
+    driver = compared(1.2, again)
+    result, _ = run(gate_file, driver)
+    first, second = result.scenarios[0].attempts
+    assert (result.verdict, result.scenarios[0].verdict) == (verdict, verdict)
+    assert (first.verdict, first.discarded) == ("fail", False)
+    assert (second.confirms, second.findings[0].pairs) == (1, 24)
+    assert driver.asked[0][1] != driver.asked[1][1]
+
+
+def test_run_does_not_measure_a_kept_ratio_again(gate_file):
+    gate_file.write_text(FILE.partition("scenarios:")[0] + RATIO)
+    result, _ = run(gate_file, compared(1.0))
+    assert (result.exit_code, len(result.scenarios[0].attempts)) == (0, 1)
+
+
+def test_missed_ratio_is_inconclusive_where_the_budget_ends_before_the_second(gate_file):
+    gate_file.write_text(FILE.partition("scenarios:")[0] + RATIO)
+    seconds = iter(range(0, 1000, 25))
+    result, _ = run(gate_file, compared(1.2), clock=lambda: next(seconds))
+    assert result.verdict == "inconclusive"
+    assert "budget of 1 minutes" in result.scenarios[0].findings[0].reason
 
 
 def test_run_repeats_an_invalid_attempt_and_keeps_it(gate_file):

@@ -3,13 +3,13 @@
 import subprocess
 import sys
 
-from benchmarks.gates.selfcheck import Checked, mistakes, summary
+from benchmarks.gates.selfcheck import Checked, fewest, mistakes, summary
 from benchmarks.gates.slowed import write_slowed
 from benchmarks.gates.verdict import Verdict
 
 
 def checked(kind, verdict):
-    return Checked(kind, 0.1, Verdict(verdict), 1.0, 0.9, 1.1, 0.0, {})
+    return Checked(kind, 0.1, Verdict(verdict), ((1.0, 0.9, 1.1),), 0.0, "2026-12-01", {})
 
 
 def test_summary_counts_each_kind():
@@ -29,6 +29,15 @@ def test_only_a_slowed_pass_and_an_identical_fail_are_mistakes():
 
     assert mistakes(checked("slowed", one) for one in verdicts) == 1
     assert mistakes(checked("identical", one) for one in verdicts) == 1
+
+
+def test_runs_go_on_with_the_kind_that_was_run_least():
+    seen = [checked("slowed", "fail"), checked("identical", "pass"), checked("slowed", "fail")]
+
+    assert fewest([], 1) == "slowed"
+    assert fewest(seen, 2) == "identical"
+    assert fewest([*seen, checked("identical", "invalid")], 2) == "identical"
+    assert fewest([*seen, checked("identical", "pass")], 2) is None
 
 
 def test_slowed_command_is_a_penstock(tmp_path):

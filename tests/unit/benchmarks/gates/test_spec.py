@@ -12,7 +12,7 @@ from benchmarks.gates.spec import Baseline, Gate, GateFile, ServerSpec
         ({}, "give one limit"),
         ({"op": "<"}, "both `op` and `value`"),
         ({"op": "<", "value": 1, "max_ratio": 2}, "give one limit"),
-        ({"op": "<", "value": 1, "method": "paired_bootstrap"}, "for ratios"),
+        ({"op": "<", "value": 1, "method": "paired_starts"}, "for ratios"),
         ({"max_ratio": 1.1, "method": "plain"}, "for absolute limits"),
         ({"op": ">", "value": 1, "method": "early_stopping"}, "percentile is below"),
     ],

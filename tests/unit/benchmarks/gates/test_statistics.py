@@ -9,16 +9,21 @@ from benchmarks.gates.statistics import (
     keeps_percentile,
     misses_percentile,
     paired_ratio,
+    student_quantile,
 )
 
+STARTS = np.repeat(np.arange(8), 3)
 
-def rounds(ratio: float, spread: float, seed: int, count: int = 24):
-    """Paired rounds with a common drift, and noise of their own of this relative size."""
+
+def rounds(ratio: float, spread: float, seed: int, of_start: float = 0.0, starts=STARTS):
+    """Paired rounds with a common drift, noise of their own of this relative size, and luck."""
     rng = np.random.default_rng(seed)
-    drift = np.exp(rng.normal(0, 0.2, count)) * 26
+    drift = np.exp(rng.normal(0, 0.2, len(starts))) * 26
+    luck = rng.normal(0, of_start, starts.max() + 1)[starts]
     return (
-        list(drift * ratio * np.exp(rng.normal(0, spread, count))),
-        list(drift * np.exp(rng.normal(0, spread, count))),
+        list(drift * ratio * np.exp(luck + rng.normal(0, spread, len(starts)))),
+        list(drift * np.exp(rng.normal(0, spread, len(starts)))),
+        list(starts),
     )
 
 
@@ -52,36 +57,50 @@ def test_percentile_is_decided_on_either_side_of_its_bound():
 
 
 def test_paired_ratio_ignores_what_both_of_a_pair_suffer():
-    found = paired_ratio(*rounds(1.0, 0.01, seed=3), confidence=0.95, seed=1)
+    found = paired_ratio(*rounds(1.0, 0.01, seed=3), confidence=0.95)
     assert found.low < 1.0 < found.high
-    assert found.high / found.low < 1.03
+    assert found.high / found.low < 1.04
+    assert (found.pairs, found.starts) == (24, 8)
 
 
-def test_paired_ratio_repeats_for_a_seed():
-    pair = rounds(1.05, 0.05, seed=4)
-    assert paired_ratio(*pair, confidence=0.95, seed=7) == paired_ratio(
-        *pair, confidence=0.95, seed=7
-    )
-
-
-def test_paired_ratio_covers_the_truth_as_often_as_it_says():
+@pytest.mark.parametrize("of_start", [0.0, 0.04, 0.2])
+@pytest.mark.parametrize("starts", [np.arange(24) // 3, np.arange(24) // 6, np.arange(16) // 2])
+def test_paired_ratio_covers_the_truth_as_often_as_it_says(of_start, starts):
     covered = 0
-    for seed in range(300):
-        found = paired_ratio(*rounds(1.10, 0.08, seed), confidence=0.95, seed=seed)
+    for seed in range(800):
+        found = paired_ratio(*rounds(1.10, 0.08, seed, of_start, starts), confidence=0.95)
         covered += found.low <= 1.10 <= found.high
-    assert 0.93 <= covered / 300 <= 0.99
+    assert 0.93 <= covered / 800 <= 0.98
 
 
 def test_paired_ratio_is_not_moved_by_one_disturbed_round():
-    candidate, baseline = rounds(1.0, 0.01, seed=5)
+    candidate, baseline, starts = rounds(1.0, 0.01, seed=5)
     candidate[3] *= 4
-    assert paired_ratio(candidate, baseline, confidence=0.95, seed=1).ratio < 1.01
+    assert paired_ratio(candidate, baseline, starts, confidence=0.95).ratio < 1.01
 
 
 @pytest.mark.parametrize(
-    ("candidate", "baseline", "words"),
-    [([1.0] * 7, [1.0] * 7, "at least 8"), ([0.0] * 8, [1.0] * 8, "above 0")],
+    ("candidate", "starts", "words"),
+    [
+        ([1.0] * 9, [0, 0, 0, 1, 1, 1, 2, 2, 2], "3 starts .* at least 4"),
+        ([0.0] * 8, [0, 0, 1, 1, 2, 2, 3, 3], "above 0"),
+        ([1.0] * 8, [0, 1, 2, 3], "4 starts"),
+    ],
 )
-def test_paired_ratio_refuses_what_decides_nothing(candidate, baseline, words):
+def test_paired_ratio_refuses_what_decides_nothing(candidate, starts, words):
     with pytest.raises(ValueError, match=words):
-        paired_ratio(candidate, baseline, confidence=0.95, seed=1)
+        paired_ratio(candidate, [1.0] * len(candidate), starts, confidence=0.95)
+
+
+@pytest.mark.parametrize(
+    ("probability", "freedom", "expected"),
+    [
+        (0.975, 1, 12.7062),
+        (0.975, 2, 4.3027),
+        (0.975, 3, 3.1824),
+        (0.995, 7, 3.4995),
+        (0.975, 30, 2.0423),
+    ],
+)
+def test_student_quantile_is_that_of_the_tables(probability, freedom, expected):
+    assert student_quantile(probability, freedom) == pytest.approx(expected, abs=1e-4)

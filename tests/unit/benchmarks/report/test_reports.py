@@ -136,3 +136,18 @@ def test_write_all_leaves_four_whole_files(passed, tmp_path):
     attempts = document["scenarios"][0]["attempts"]
     assert [one["discarded"] for one in attempts] == [True, False]
     assert document["provenance"]["lock_sha256"]
+
+
+@pytest.mark.parametrize(("again", "verdict"), [(1.2, "fail"), (1.0, "inconclusive")])
+def test_second_measurement_of_a_missed_ratio_is_shown_everywhere(tmp_path, again, verdict):
+    result = example(tmp_path, ratios=(1.2, again))
+    told = f"together they are: {verdict}."
+    text = page.render(result)
+    shown = io.StringIO()
+    Console(file=shown, width=200).print(terminal.render(result))
+    attempts = json.loads(msgspec.json.encode(result))["scenarios"][1]["attempts"]
+
+    assert all(told in one for one in (digest.render(result), text, shown.getvalue()))
+    assert "2 (with 1)" in text
+    assert [(one["verdict"], one["confirms"]) for one in attempts] == [("fail", 0), (verdict, 1)]
+    assert f"{verdict}: " in junit.render(result).decode()
