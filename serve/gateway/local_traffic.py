@@ -29,6 +29,7 @@ class LocalTraffic:
         self._follower = follower
         self._control = control
         self._ticking: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def start(self) -> None:
         """Follow the rules from now on; before any model is loaded.
@@ -50,9 +51,11 @@ class LocalTraffic:
             self._ticking.cancel()
 
     async def close(self) -> None:
-        """Let go of the file of the rules."""
+        """Let go of the file of the rules; the second time it has been done."""
         self.stop()
-        await self._authority.close()
+        if not self._closed:
+            self._closed = True
+            await self._authority.close()
 
     async def apply(
         self, model: str, operation: Operation, *, who: str, why: str = ""

@@ -211,4 +211,4 @@ def test_loads_and_unloads_leave_memory_flat(server: RunningApp, root: Path) -> 
             client.unload_model("large")
             rss_mib.append(resident_bytes() / MIB)
     early, late = np.median(rss_mib[50:100]), np.median(rss_mib[150:])
-    assert abs(late - early) < size_mib, f"from {early:.1f} to {late:.1f} MiB"
+    assert late - early < size_mib, f"from {early:.1f} to {late:.1f} MiB"
