@@ -92,6 +92,7 @@ class Listening:
                 self.overview,
                 status,
                 details=self.details,
+                operations=operations,
             )
 
     async def _listen(self, *, share_ports: bool = False) -> None:
