@@ -237,7 +237,7 @@ def test_removed_file_is_no_reason_to_drop_rules(store: Store, path: Path) -> No
     assert store.changed()
     assert store.load().revision == 1
     written(store, 1, 3)
-    assert Store(path).load().of("m") == state_of(3)
+    assert store.load().of("m") == state_of(3)
 
 
 def test_file_that_was_replaced_is_followed(store: Store, path: Path) -> None:
