@@ -28,24 +28,27 @@ STEPS = (0.01, 0.05, 0.25, 0.5)
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
-    """How a version answers: shares of requests, a typical latency in ms, the mean of scores."""
+    """How a version answers: shares of requests, a typical latency in ms, the mean of scores.
+    ``stalled``: share of the looks in which all requests are slow."""
 
     failed: float = 0.001
     refused: float = 0.0
     slow: float = 0.0
     slow_ms: float = 20.0
+    stalled: float = 0.0
     typical_ms: float = 2.0
     score: float = 0.0
 
 
 def drawn(random: np.random.Generator, requests: int, how: Behaviour) -> Sample:
-    """The counts of so many requests: latencies are log-normal, p99 twice the typical one, and
-    scores normal with a deviation of 1."""
+    """The counts of so many requests, all of one look: latencies are log-normal, p99 twice the
+    typical one, and scores normal with a deviation of 1."""
     refused = int(random.binomial(requests, how.refused))
     failed = int(random.binomial(requests - refused, how.failed))
     answered = requests - refused - failed
     latencies_ms = how.typical_ms * np.exp(0.3 * random.standard_normal(answered))
-    latencies_ms[random.random(answered) < how.slow] = how.slow_ms
+    slow = 1.0 if how.stalled and random.random() < how.stalled else how.slow
+    latencies_ms[random.random(answered) < slow] = how.slow_ms
     bins: dict[int, int] = {}
     for latency_ms in latencies_ms.tolist():
         number = latency_bin(round(latency_ms * 1e6))
@@ -133,8 +136,9 @@ GOOD: Mapping[str, tuple[Behaviour, Behaviour]] = {
     "1 % more errors": (Behaviour(failed=0.02), Behaviour(failed=0.01)),
     "1 % over the SLO": (Behaviour(slow=0.01), Behaviour()),
     "scores 0.2 apart": (Behaviour(score=0.507), Behaviour()),
+    "0.8 % in stalls of half a second": (Behaviour(stalled=0.008), Behaviour()),
 }
-"""The last three are at the limit of a guard: none could be worse and still count as good."""
+"""All but the first are at the limit of a guard, or next to it."""
 
 
 def main(runs: int = 20) -> None:

@@ -27,12 +27,13 @@ from serve.traffic.sequential import (
     trials_to_be_below,
 )
 from serve.traffic.shift import shift_of
-from serve.traffic.tally import Tally
+from serve.traffic.tally import Rate, Tally
 from serve.traffic.verdict import GuardName, State, Verdict
 
 __all__ = ["GUARDS", "Guard", "Seen"]
 
 TAIL = 0.01
+FEWEST_LOOKS = 3
 PATIENCE = 10
 """A guard that knows too little of stable waits for this many times ``min_requests``."""
 
@@ -102,34 +103,20 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Rate(msgspec.Struct, frozen=True):
-    """How many of the trials were hits; ``lasting``: without what came in one burst."""
-
-    hits: int
-    lasting: int
-    trials: int
-
-    @property
-    def share(self) -> float:
-        return self.hits / max(1, self.trials)
-
-
 Guard = Callable[[Guards, float | None, Seen, float], Verdict]
 """Guards of the model, its SLO's latency in ms, what was seen, alpha."""
 
 
 def errors(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> Verdict:
     """Failed requests, of those accepted, against those of stable."""
-    new = Rate(seen.new.failed, seen.new.lasting_failed(), seen.new.accepted)
-    stable = Rate(seen.stable.failed, seen.stable.failed, seen.stable.accepted)
-    return _increase(GuardName.ERRORS, seen, new, stable, guards.max_error_rate_increase, alpha)
+    rates = seen.new.failures(), seen.stable.failures()
+    return _increase(GuardName.ERRORS, seen, *rates, guards.max_error_rate_increase, alpha)
 
 
 def refusals(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> Verdict:
     """Refused requests, of all, against those of stable."""
-    new = Rate(seen.new.refused, seen.new.lasting_refused(), seen.new.asked)
-    stable = Rate(seen.stable.refused, seen.stable.refused, seen.stable.asked)
-    return _increase(GuardName.REFUSALS, seen, new, stable, guards.max_refusal_rate_increase, alpha)
+    rates = seen.new.refusals(), seen.stable.refusals()
+    return _increase(GuardName.REFUSALS, seen, *rates, guards.max_refusal_rate_increase, alpha)
 
 
 def p99_slo(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> Verdict:
@@ -141,14 +128,15 @@ def p99_slo(guards: Guards, slo_ms: float | None, seen: Seen, alpha: float) -> V
     limit_ms = slo_ms if guards.p99_ms is None else guards.p99_ms
     if limit_ms is None:
         return seen.off(GuardName.P99_SLO, "no limit, as the model has no slo.latency_ms")
-    above = latency_bin(round(limit_ms * 1e6))
-    base = seen.stable.slower(above), seen.stable.timed
     verdict = _tail(GuardName.P99_SLO, seen, limit_ms, "", alpha)
-    if verdict.state != "breached" or not base[1]:
+    above = latency_bin(round(limit_ms * 1e6))
+    new, stable = seen.new.slower(above), seen.stable.slower(above)
+    if verdict.state != "breached" or not stable.trials:
         return verdict
-    new = Rate(seen.new.slower(above), seen.new.lasting_slower(above), seen.new.timed)
-    text = f"{verdict.text}; {_percent(base[0] / base[1])} of {base[1]:,} of {seen.stable_name} did"
-    worse = _is_more(new, *base, 0.0, alpha)
+    text = (
+        f"{verdict.text}; {_percent(stable.share)} of {stable.trials:,} of {seen.stable_name} did"
+    )
+    worse = _is_more(new, stable, 0.0, alpha)
     return msgspec.structs.replace(verdict, text=text, state="breached" if worse else "waiting")
 
 
@@ -251,14 +239,14 @@ def _increase(
     if not stable.trials:
         text = f"{guard.value}: {seen.stable_name} has no requests to compare with"
         return seen.unknown(guard, text, new.trials, limit)
-    breached = _is_more(new, stable.hits, stable.trials, limit, alpha)
+    breached = _is_more(new, stable, limit, alpha)
     text = (
         f"{guard.value}: {_percent(new.share)} of {_many(new.trials)} of {seen.new_name},"
         f" {_percent(stable.share)} of {stable.trials:,} of {seen.stable_name}"
     )
     if breached:
-        counts = (new.lasting, new.trials, stable.hits, stable.trials)
-        text += f": at least {100 * least_increase(*counts, alpha):.2g} points more"
+        least = least_increase(*new.independent, *stable.independent, alpha)
+        text += f": at least {100 * least:.2g} points more"
     text += f", {100 * limit:.3g} allowed" if breached else f", +{100 * limit:.3g} points allowed"
     return seen.judged(
         guard,
@@ -271,40 +259,52 @@ def _increase(
     )
 
 
-def _is_more(new: Rate, base_hits: int, base_trials: int, limit: float, alpha: float) -> bool:
-    """Whether a rate is above that of the base by a limit, also without what came in one burst.
+def _is_more(new: Rate, stable: Rate, limit: float, alpha: float) -> bool:
+    """Whether a rate is above that of stable by a limit.
 
-    Fewer hits may be a little more evidence about both rates together, so that all of them have to
-    tell it, too.
+    Both as if trials were independent and with what they say if they are not: the first is what is
+    proven, the second never brings about a breach, but prevents those by bursts. Of the few looks
+    it takes to know how far hits lie apart, nothing is concluded.
     """
-    return all(
-        increase_evidence(hits, new.trials, base_hits, base_trials, limit) >= threshold_of(alpha)
-        for hits in (new.lasting, new.hits)
+    counts: list[tuple[float, float, float, float]] = [
+        (new.hits, new.trials, stable.hits, stable.trials),
+        (*new.independent, *stable.independent),
+    ]
+    return new.looks >= FEWEST_LOOKS and all(
+        increase_evidence(*four, limit) >= threshold_of(alpha) for four in counts
+    )
+
+
+def _is_above(new: Rate, limit: float, alpha: float) -> bool:
+    """Whether a rate is above a limit; see ``_is_more``."""
+    counts: list[tuple[float, float]] = [(new.hits, new.trials), new.independent]
+    return new.looks >= FEWEST_LOOKS and all(
+        rate_evidence(*two, limit) >= threshold_of(alpha) for two in counts
     )
 
 
 def _tail(guard: GuardName, seen: Seen, limit_ms: float, why: str, alpha: float) -> Verdict:
     """Whether more than 1 % of the requests take longer than a limit."""
-    above, trials = latency_bin(round(limit_ms * 1e6)), seen.new.timed
-    lasting = seen.new.lasting_slower(above)
-    breached = rate_evidence(lasting, trials, TAIL) >= threshold_of(alpha)
+    slow = seen.new.slower(latency_bin(round(limit_ms * 1e6)))
+    breached = _is_above(slow, TAIL, alpha)
     p99_ms, stable_ms = _p99_ms(seen.new), _p99_ms(seen.stable)
     if breached:
-        low = rate_bounds(lasting, trials, alpha)[0]
+        low = rate_bounds(*slow.independent, alpha)[0]
         text = (
-            f"p99 of {seen.new_name} is above {limit_ms:.3g} ms: {seen.new.slower(above):,} of"
-            f" {_many(trials)} took longer (at least {_percent(low)}, {_percent(TAIL)} allowed)"
+            f"p99 of {seen.new_name} is above {limit_ms:.3g} ms:"
+            f" {slow.hits:,} of {_many(slow.trials)} took longer"
+            f" (at least {_percent(low)}, {_percent(TAIL)} allowed)"
         )
         text += f"; {why}" if why else ""
     else:
-        found = "not known" if p99_ms is None else f"{p99_ms:.3g} ms over {_many(trials)}"
+        found = "not known" if p99_ms is None else f"{p99_ms:.3g} ms over {_many(slow.trials)}"
         text = f"p99 of {seen.new_name}: {found}, {limit_ms:.3g} ms allowed"
         text += f" ({why})" if why else ""
     return seen.judged(
         guard,
         text,
         breached=breached,
-        samples=trials,
+        samples=slow.trials,
         new=p99_ms,
         stable=stable_ms,
         limit=limit_ms,
@@ -319,7 +319,21 @@ def _p99_ms(tally: Tally) -> float | None:
 def _p99_at_most(tally: Tally, alpha: float) -> int | None:
     """The lowest bin of which it is known that at most 1 % take longer; None: of none, yet."""
     allowed = most_hits_below(tally.timed, TAIL, alpha)
-    return tally.bin_with_slower(allowed) if allowed >= 0 else None
+    if allowed < 0:
+        return None
+    number = tally.bin_with_slower(allowed)
+    while not _is_below(tally.slower(number), TAIL, alpha):  # at the highest latency it is
+        number += 1
+    return number
+
+
+def _is_below(rate: Rate, limit: float, alpha: float) -> bool:
+    """Whether a rate is below a limit, also if hits come in bursts."""
+    hits, trials = rate.independent
+    return not rate.hits or (
+        hits < limit * trials
+        and rate_evidence(trials - hits, trials, 1 - limit) >= threshold_of(alpha)
+    )
 
 
 def _many(requests: int) -> str:

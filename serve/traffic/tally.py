@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from serve.traffic.samples import Sample
 
-__all__ = ["Tally"]
+__all__ = ["Rate", "Tally"]
 
 LATENCY_BINS = 512
 """As many as there are durations in 64 bits of ns."""
-BURST = 2
-"""Looks that may be as bad as can be."""
+
+Floats = npt.NDArray[np.float64]
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """How many of some trials were hits, in how many looks.
+
+    ``dispersion``: how many times as far the hits of looks lie apart as they would if trials were
+    independent of each other, in variance; 1 at least. Requests that fail, are refused or are slow
+    come in bursts, as they share a batch, or a machine that stops for a moment.
+    """
+
+    hits: int
+    trials: int
+    looks: int
+    dispersion: float = 1.0
+
+    @property
+    def share(self) -> float:
+        return self.hits / max(1, self.trials)
+
+    @property
+    def independent(self) -> tuple[float, float]:
+        """Hits and trials that say as much, of trials that are independent (McCullagh and Nelder
+        1989, "Generalized Linear Models", 4.5)."""
+        return self.hits / self.dispersion, self.trials / self.dispersion
 
 
 class Tally:
     """What was counted in some looks.
-
-    Requests that fail, are refused or are slow come in bursts: a machine that stops for a moment
-    has a hundred of them at once, which say no more than one. So ``lasting_…`` counts are made of
-    what lasts: the two worst looks count as the third worst does. They are never above the true
-    counts, so that a test of "too many" stays right with them.
 
     ``latencies``: answered requests by ``latency_bin``. ``scores``: rows by ``score_bins``, with
     weights such that those of a look weigh no more than its requests, because rows of one request
@@ -29,29 +49,27 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self.answered = self.failed = self.refused = 0
+        self.answered = 0
         self.compared = self.disagreed = 0
-        self.latencies = np.zeros(LATENCY_BINS, np.int64)
         self.scores: dict[int, float] = {}
-        self._worst_failed = self._worst_refused = np.zeros(BURST + 1, np.int64)
-        self._worst_slower = np.zeros((BURST + 1, LATENCY_BINS), np.int64)
+        self.latencies = np.zeros(LATENCY_BINS, np.int64)
+        self._failed, self._refused = _Series(1), _Series(1)
+        self._slower = _Series(LATENCY_BINS)
 
     def add(self, look: Sample) -> None:
         """Put a look to what there is."""
         self.answered += look.answered
-        self.failed += look.failed
-        self.refused += look.refused
         self.add_copies(look)
-        self._worst_failed = _worst(self._worst_failed, look.failed)
-        self._worst_refused = _worst(self._worst_refused, look.refused)
+        accepted = look.answered + look.failed
+        self._failed.add(np.array([look.failed], float), accepted)
+        self._refused.add(np.array([look.refused], float), accepted + look.refused)
         if look.latencies:
             counts = np.zeros(LATENCY_BINS, np.int64)
             numbers = np.clip(list(look.latencies), 0, LATENCY_BINS - 1)
             np.add.at(counts, numbers, list(look.latencies.values()))
             self.latencies += counts
-            self._worst_slower = np.sort(
-                np.vstack([self._worst_slower, slower(counts)[None]]), axis=0
-            )[1:]
+            timed = int(counts.sum())
+            self._slower.add((timed - np.cumsum(counts)).astype(float), timed)
         rows = sum(look.scores.values())
         weight = min(1.0, look.answered / rows) if rows else 0.0
         for number, count in look.scores.items():
@@ -64,55 +82,72 @@ class Tally:
 
     @property
     def accepted(self) -> int:
-        return self.answered + self.failed
+        return self._failed.trials
 
     @property
     def asked(self) -> int:
-        return self.accepted + self.refused
+        return self._refused.trials
 
     @property
     def timed(self) -> int:
         """Requests with a latency."""
-        return int(self.latencies.sum())
+        return self._slower.trials
 
     @property
     def scored(self) -> float:
         """The weight of all scores: independent ones, in number."""
         return sum(self.scores.values())
 
-    def lasting_failed(self) -> int:
-        return self.failed - _burst(self._worst_failed)
+    def failures(self) -> Rate:
+        """Failed requests, of those accepted."""
+        return self._failed.rate(0)
 
-    def lasting_refused(self) -> int:
-        return self.refused - _burst(self._worst_refused)
+    def refusals(self) -> Rate:
+        """Refused requests, of all."""
+        return self._refused.rate(0)
 
-    def slower(self, number: int) -> int:
-        """Requests in bins above this one."""
-        return int(self.latencies[number + 1 :].sum())
-
-    def lasting_slower(self, number: int) -> int:
-        return self.slower(number) - _burst(self._worst_slower[:, min(number, LATENCY_BINS - 1)])
+    def slower(self, number: int) -> Rate:
+        """Requests in latency bins above this one."""
+        return self._slower.rate(min(number, LATENCY_BINS - 1))
 
     def bin_with_slower(self, most: int) -> int:
-        """The lowest bin with at most so many requests in bins above it."""
-        return int(np.argmax(slower(self.latencies) <= most))
+        """The lowest latency bin with at most so many requests in bins above it."""
+        return int(np.argmax(self._slower.hits <= most))
 
     def p99_bin(self) -> int | None:
         """The bin of p99; None without requests."""
         return self.bin_with_slower(self.timed // 100) if self.timed else None
 
 
-def slower(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """By bin, the number of those in bins above it."""
-    above: npt.NDArray[np.int64] = counts.sum() - np.cumsum(counts)
-    return above
+class _Series:
+    """Hits of several kinds, of the same trials: sums over looks."""
 
+    def __init__(self, kinds: int) -> None:
+        self.looks = self.trials = 0
+        self.hits: Floats = np.zeros(kinds)
+        self._hits_squared: Floats = np.zeros(kinds)
+        self._hits_by_trials: Floats = np.zeros(kinds)
+        self._trials_squared = 0
 
-def _worst(worst: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """The largest counts of a look, ascending, with one more."""
-    return np.sort(np.append(worst, np.int64(count)))[1:]
+    def add(self, hits: Floats, trials: int) -> None:
+        if not trials:
+            return
+        self.looks += 1
+        self.trials += trials
+        self.hits += hits
+        self._hits_squared += hits * hits
+        self._hits_by_trials += hits * trials
+        self._trials_squared += trials * trials
 
-
-def _burst(worst: npt.NDArray[np.int64]) -> int:
-    """By how much the worst looks exceed the one after them."""
-    return int(worst[1:].sum() - BURST * worst[0])
+    def rate(self, kind: int) -> Rate:
+        hits, trials = int(self.hits[kind]), self.trials
+        share, dispersion = hits / max(1, trials), 1.0
+        if self.looks > 1 and 0 < hits < trials:
+            apart = (
+                float(self._hits_squared[kind])
+                - 2 * share * float(self._hits_by_trials[kind])
+                + share * share * self._trials_squared
+            )
+            expected = share * (1 - share) * trials * (self.looks - 1) / self.looks
+            dispersion = max(1.0, apart / expected)
+        return Rate(hits, trials, self.looks, dispersion)

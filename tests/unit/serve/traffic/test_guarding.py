@@ -122,6 +122,33 @@ def test_a_stall_is_no_breach_of_the_slo() -> None:
     assert verdict.new > 39
 
 
+@pytest.mark.parametrize(("stalls", "state"), [(3, "holds"), (10, "breached")])
+def test_some_stalls_are_no_breach_and_many_are(stalls: int, state: str) -> None:
+    new = Tally()
+    for look in range(20):
+        new.add(requests(slow=50) if look < stalls else requests(fast=50))
+    assert judge(GuardName.P99_SLO, new, STABLE, slo_ms=7.5).state == state
+
+
+def test_errors_of_whole_batches_count_as_few() -> None:
+    new = tally_of(Sample(answered=32), 12)
+    for _ in range(2):
+        new.add(Sample(failed=32))
+    assert judge(GuardName.ERRORS, new, STABLE).state == "holds"
+    scattered = tally_of(Sample(answered=27, failed=5), 14)
+    assert judge(GuardName.ERRORS, scattered, STABLE).state == "breached"
+
+
+def test_less_is_known_of_stables_p99_if_slow_requests_come_in_bursts() -> None:
+    bursts, even = Tally(), Tally()
+    for look in range(400):
+        bursts.add(requests(slow=20) if look % 200 == 50 else requests(fast=20))
+        even.add(requests(fast=19, slow=1) if look % 10 == 0 else requests(fast=20))
+    new = tally_of(requests(fast=20, ms=20.0))
+    assert judge(GuardName.P99_STABLE, new, even).limit == 5.0
+    assert judge(GuardName.P99_STABLE, new, bursts).limit == pytest.approx(60, rel=0.1)
+
+
 def test_p99_ms_stands_before_the_slo() -> None:
     new = tally_of(requests(fast=20))
     verdict = judge(GuardName.P99_SLO, new, STABLE, slo_ms=7.5, guards=Guards(p99_ms=1.0))
