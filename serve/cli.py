@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from serve.commands.admin_key import admin_key
 from serve.commands.flags import OWN, Cache, in_flags, own_flag
 from serve.commands.models import models
 from serve.commands.optimize import OptimizeCommand, optimize
@@ -43,6 +44,7 @@ app.command(
     epilog="Example: penstock serve models --http-port 8000. Every flag is also an environment"
     " variable: PENSTOCK_SERVE_HTTP_PORT=8000.",
 )(serve)
+app.command(name="admin-key", epilog="Example: penstock admin-key ci --file keys.yaml")(admin_key)
 app.command(cls=OptimizeCommand, epilog="Example: penstock optimize models/fraud")(optimize)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]

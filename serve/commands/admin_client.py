@@ -2,42 +2,79 @@
 
 from __future__ import annotations
 
+import getpass
 import http.client
+import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from serve.config import AdminSettings
 
-__all__ = ["ask"]
+__all__ = ["Refused", "ask"]
 
 T = TypeVar("T")
 
 TIMEOUT_S = 10.0
+MAX_USER_CHARACTERS = 100
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
+
+class Refused(ValueError):
+    """What the server said of a request that it did not grant."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Our server never sends anybody elsewhere, and a key must not go there."""
+
+    def redirect_request(self, *args: Any) -> None:
+        """Nowhere."""
+
+
 # Straight there: a proxy of the environment seldom knows the way to an admin port.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
 
 
-def ask(admin: str, path: str, answer: type[T], timeout_s: float = TIMEOUT_S) -> T:
+def ask(
+    admin: str,
+    path: str,
+    answer: type[T],
+    timeout_s: float = TIMEOUT_S,
+    *,
+    method: str = "GET",
+    body: Any = None,
+    key: str = "",
+) -> T:
     """The JSON that ``path`` of the server at ``admin`` answers; blocks.
 
-    ``admin`` is a URL, or host:port.
+    ``admin`` is a URL, or host:port; ``body`` is sent as JSON where it is not None.
 
     Raises:
+        Refused: the server says why it does not do as asked.
         ValueError: ``admin`` is no such thing, or something else than a server of ours answers.
         ConnectionError: nothing answers, or not in time.
     """
     base = _base(admin)
+    headers = {"Penstock-User": _user(), "Accept": "application/json"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    data = None
+    if body is not None:
+        data = msgspec.json.encode(body)
+        headers["Content-Type"] = "application/json"
+    request = urllib.request.Request(  # noqa: S310 - _base lets http and https through
+        base + path, data, headers, method=method
+    )
     try:
-        with _opener.open(base + path, timeout=timeout_s) as reply:
+        with _opener.open(request, timeout=timeout_s) as reply:
             body = reply.read(MAX_ANSWER_BYTES)
     except urllib.error.HTTPError as error:
-        error.close()
+        said = _said(error)
+        if said:
+            raise Refused(said) from None
         raise ValueError(_stranger(base, f"it answers {path} with status {error.code}")) from None
     except http.client.HTTPException as error:
         said = f"it does not speak HTTP ({type(error).__name__})"
@@ -53,6 +90,26 @@ def ask(admin: str, path: str, answer: type[T], timeout_s: float = TIMEOUT_S) ->
         return msgspec.json.decode(body, type=answer)
     except msgspec.MsgspecError as error:
         raise ValueError(_stranger(base, f"its answer to {path}: {error}")) from None
+
+
+def _said(error: urllib.error.HTTPError) -> str:
+    """The message of an error of our server; "" if it is none of ours."""
+    with error:
+        try:
+            found = msgspec.json.decode(error.read(MAX_ANSWER_BYTES), type=dict[str, Any])
+        except (OSError, http.client.HTTPException, msgspec.MsgspecError):
+            return ""
+    said = found.get("error")
+    return said if isinstance(said, str) else ""
+
+
+def _user() -> bytes:
+    """Who asks, for the audit log."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # nobody of that number
+        user = f"uid {os.getuid()}"
+    return user[:MAX_USER_CHARACTERS].encode("utf-8", "replace")
 
 
 def _base(admin: str) -> str:

@@ -1,4 +1,4 @@
-"""``penstock models``: what a running server serves."""
+"""``penstock models``: what a running server serves, and what to change of its traffic."""
 
 from __future__ import annotations
 
@@ -7,20 +7,12 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from serve.commands.registry import add_to
-from serve.config import AdminSettings
+from serve.commands import registry, rollout, traffic
+from serve.commands.admin_flags import DEFAULT_ADMIN, Admin, AsJson, Key, KeyFile, Server
+from serve.commands.admin_flags import show as show_json
 
 __all__ = ["models"]
 
-Admin = Annotated[
-    str,
-    typer.Option(
-        help="Admin port of the server: a URL, or host:port.",
-        envvar="PENSTOCK_ADMIN",
-        metavar="URL",
-    ),
-]
-DEFAULT_ADMIN = f"http://{AdminSettings().host}:{AdminSettings().port}"
 DEFAULT = "list"
 
 
@@ -36,10 +28,9 @@ class _WithDefault(typer.core.TyperGroup):
 
 models = typer.Typer(
     cls=_WithDefault,
-    help="What a running server serves; without a command: list.",
+    help="What a running server serves, and its traffic; without a command: list.",
     epilog="Example: penstock models --admin localhost:8002",
 )
-add_to(models)
 
 
 @models.callback()
@@ -50,19 +41,18 @@ def group() -> None:
 @models.command(DEFAULT, epilog="Example: penstock models --json")
 def list_models(
     admin: Admin = DEFAULT_ADMIN,
+    key: Key = "",
+    key_file: KeyFile = None,
     replicas: Annotated[bool, typer.Option(help="A line for each replica.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Versions, their states, why one is not served, and the replicas that run them."""
-    import msgspec
-
-    from serve.commands.admin_client import ask
     from serve.commands.models_table import models_table
     from serve.gateway.overview import Overview
 
-    overview = ask(admin, "/status", Overview)
+    overview = Server(admin, key, key_file).ask("/status", Overview)
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(overview), indent=2))
+        show_json(overview)
     else:
         typer.echo(models_table(overview, replicas=replicas))
 
@@ -71,23 +61,25 @@ def list_models(
 def show(
     name: Annotated[str, typer.Argument(help="The model.")],
     admin: Admin = DEFAULT_ADMIN,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    key: Key = "",
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """What each version is: labels, lineage, metrics and profile from its manifest."""
-    from urllib.parse import quote
-
-    import msgspec
-
-    from serve.commands.admin_client import ask
     from serve.commands.model_text import model_text
     from serve.gateway.details import Details
     from serve.gateway.overview import Overview
 
-    known = dict.fromkeys(row.name for row in ask(admin, "/status", Overview).models)
+    server = Server(admin, key, key_file)
+    known = dict.fromkeys(row.name for row in server.ask("/status", Overview).models)
     if name not in known:
         raise ValueError(f"the server has no model {name!r}; it has {', '.join(known) or 'none'}")
-    details = ask(admin, f"/models/{quote(name, safe='')}", Details)
+    details = server.of_model(name, "", Details)
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(details), indent=2))
+        show_json(details)
     else:
         typer.echo(model_text(details))
+
+
+for part in (traffic, rollout, registry):
+    part.add_to(models)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from serve.commands.table import aligned
 from serve.gateway.overview import Member, Overview, Row
 
 __all__ = ["models_table"]
@@ -23,7 +24,7 @@ def models_table(overview: Overview, *, replicas: bool) -> str:
     text = [f"{overview.server}: {state}, serves {served} of {len(overview.models)} versions"]
     if not overview.models:
         return text[0]
-    lines = _aligned([HEAD, *(_cells(row) for row in overview.models)])
+    lines = aligned([HEAD, *(_cells(row) for row in overview.models)], NUMBERS)
     text += ["", lines[0]]
     for row, line in zip(overview.models, lines[1:], strict=True):
         text.append(line)
@@ -77,15 +78,3 @@ def _told(member: Member) -> str:
 
 def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
-
-
-def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if at in NUMBERS else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

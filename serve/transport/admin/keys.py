@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import re
 import secrets
 import stat
@@ -16,7 +17,7 @@ import yaml
 from serve.errors import RepositoryError
 from serve.repository.yaml_text import load_yaml
 
-__all__ = ["KeyRing", "NewKey", "check_name", "make_key", "read_keys"]
+__all__ = ["KeyRing", "NewKey", "add_key", "check_name", "make_key", "read_keys"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
@@ -61,6 +62,32 @@ def make_key(name: str) -> NewKey:
     check_name(name)
     secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     return NewKey(f"{name}: sha256:{hashlib.sha256(secret.encode()).hexdigest()}", secret)
+
+
+def add_key(path: Path, key: NewKey) -> None:
+    """Put the line of a key at the end of a file, which is made if it is not there; blocks.
+
+    Raises:
+        RepositoryError: the file is not as it should be, or would not be.
+    """
+    try:
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        if before:
+            read_keys(path)
+        if before and not before.endswith("\n"):
+            before += "\n"
+        # Beside it, then in its place: nobody ever reads half of it, or a file others can read.
+        beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"{before}{key.line}\n")
+        try:
+            read_keys(beside)
+            beside.replace(path)
+        except BaseException:
+            beside.unlink()
+            raise
+    except OSError as error:
+        raise _wrong(path, f"cannot be written: {error.strerror}") from None
 
 
 def check_name(name: Any) -> None:

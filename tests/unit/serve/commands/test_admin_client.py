@@ -10,18 +10,20 @@ from contextlib import contextmanager
 
 import pytest
 
-from serve.commands.admin_client import ask
+from serve.commands.admin_client import Refused, ask
 
 
 @contextmanager
-def a_server(answer: bytes) -> Iterator[str]:
+def a_server(answer: bytes, heard: list[bytes] | None = None) -> Iterator[str]:
     """Gives ``answer`` to the first who asks; the block has its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             connection, _ = listener.accept()
             with connection:
-                connection.recv(4096)
+                received = connection.recv(4096)
+                if heard is not None:
+                    heard.append(received)
                 connection.sendall(answer)
 
         thread = threading.Thread(target=serve, daemon=True)
@@ -81,3 +83,28 @@ def test_stranger_is_told_from_a_server(answer, said):
 def test_what_is_no_address_names_the_flag(admin):
     with pytest.raises(ValueError, match="--admin should be a URL or host:port"):
         ask(admin, "/status", dict[str, int])
+
+
+def test_what_the_server_says_is_told():
+    body = b'{"error": "traffic.split: a weight at least should be above 0"}'
+    with a_server(http(body, "400 Bad Request")) as address, pytest.raises(Refused) as raised:
+        ask(address, "/models/m/split", dict, method="PUT", body={"split": {}})
+    assert str(raised.value) == "traffic.split: a weight at least should be above 0"
+
+
+def test_redirect_is_not_followed():
+    head = "307 Temporary Redirect\r\nLocation: http://127.0.0.1:9/"
+    with a_server(http(b"", head)) as address, pytest.raises(ValueError, match="status 307"):
+        ask(address, "/status", dict[str, int], key="a-secret")
+
+
+def test_change_says_who_asks_and_with_which_key():
+    heard: list[bytes] = []
+    with a_server(http(b"{}"), heard) as address:
+        ask(address, "/models/m/rollback", dict, method="POST", body={"why": "x"}, key="a-secret")
+    head, _, body = heard[0].partition(b"\r\n\r\n")
+    lines = {line.lower() for line in head.decode().split("\r\n")}
+    assert head.startswith(b"POST /models/m/rollback HTTP/1.1\r\n")
+    assert {"authorization: bearer a-secret", "content-type: application/json"} <= lines
+    assert any(line.startswith("penstock-user: ") for line in lines)
+    assert body in (b"", b'{"why":"x"}')  # it may come in a packet of its own

@@ -23,7 +23,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Where the command has asked; it is told ``OVERVIEW``."""
     calls: list[tuple[str, str]] = []
 
-    def ask(admin: str, path: str, answer: type) -> object:
+    def ask(admin: str, path: str, answer: type, **how: object) -> object:
         calls.append((admin, path))
         return OVERVIEW if answer is Overview else DETAILS
 

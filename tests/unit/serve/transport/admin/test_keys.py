@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from serve.errors import RepositoryError
-from serve.transport.admin.keys import KeyRing, make_key, read_keys
+from serve.transport.admin.keys import KeyRing, add_key, make_key, read_keys
 
 
 def keys_file(folder: Path, text: str, mode: int = 0o600) -> Path:
@@ -90,3 +90,29 @@ def test_bytes_that_are_no_text_are_said(tmp_path):
 def test_name_that_is_none_makes_no_key(name):
     with pytest.raises(ValueError, match="is no name of a key"):
         make_key(name)
+
+
+def test_key_is_added_to_a_file_that_only_its_owner_reads(tmp_path):
+    path = tmp_path / "keys.yaml"
+    first, second = make_key("a"), make_key("b")
+    add_key(path, first)
+    path.write_text(f"# ours\n{first.line}")  # and no end of the line
+    add_key(path, second)
+    assert path.read_text() == f"# ours\n{first.line}\n{second.line}\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert read_keys(path).name_of(second.secret.encode()) == "b"
+
+
+def test_key_of_a_name_that_is_there_changes_nothing(tmp_path):
+    path = tmp_path / "keys.yaml"
+    add_key(path, make_key("a"))
+    before = path.read_text()
+    with pytest.raises(RepositoryError, match="is no YAML at line 2"):
+        add_key(path, make_key("a"))
+    assert path.read_text() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["keys.yaml"]
+
+
+def test_key_is_not_added_where_nothing_can_be_written():
+    with pytest.raises(RepositoryError, match="cannot be written: No such file"):
+        add_key(Path("/nowhere/keys.yaml"), make_key("a"))

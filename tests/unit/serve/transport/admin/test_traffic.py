@@ -18,6 +18,7 @@ from serve.monitoring.metrics import ServerMetrics
 from serve.traffic import operations as ops
 from serve.transport.admin import create_admin_server
 from serve.transport.admin.traffic import CHANGES
+from serve.transport.http.server import HttpServer
 from tests.support.http import FakePlane, Reply, parse_replies
 from tests.support.operations import LINE, REPORT, STATE, FakeOperations
 
@@ -35,9 +36,9 @@ def request(method: str, path: str, body: Any = None, **headers: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + data
 
 
-async def ask(operations: FakeOperations, *asked: Any, **headers: str) -> Reply:
+def server_of(operations: FakeOperations) -> HttpServer:
     overview = make_overview("s", True, [], ServerMetrics(), {}, None)
-    server = create_admin_server(
+    return create_admin_server(
         FakePlane(),
         AdminSettings(port=0),
         monotonic_ns,
@@ -46,6 +47,10 @@ async def ask(operations: FakeOperations, *asked: Any, **headers: str) -> Reply:
         details=lambda name: Details(name=name),
         operations=operations,
     )
+
+
+async def ask(operations: FakeOperations, *asked: Any, **headers: str) -> Reply:
+    server = server_of(operations)
     await server.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(request(*asked, **headers))
@@ -190,16 +195,7 @@ async def test_change_goes_on_when_the_client_hangs_up():
             self.done.set()
 
     operations = Slow()
-    overview = make_overview("s", True, [], ServerMetrics(), {}, None)
-    server = create_admin_server(
-        FakePlane(),
-        AdminSettings(port=0),
-        monotonic_ns,
-        bytes,
-        lambda: overview,
-        details=lambda name: Details(name=name),
-        operations=operations,
-    )
+    server = server_of(operations)
     await server.start()
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(request("POST", "/models/fraud/load", {}))
