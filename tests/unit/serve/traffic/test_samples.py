@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from serve.traffic.samples import (
     Sample,
     latency_bin,
     latency_bin_ms,
+    latency_bins,
     score_bins,
     score_of_bin,
 )
@@ -20,6 +22,8 @@ ONE = Sample(
     answered=5,
     failed=1,
     refused=2,
+    stood_in=3,
+    unkeyed=2,
     latencies={3: 2, 9: 3},
     scores={-4: 1, 7: 4},
     compared=3,
@@ -98,3 +102,8 @@ def test_scores_that_are_no_numbers_come_back(value: float) -> None:
 
 def test_numbers_next_to_zero_are_zero() -> None:
     assert score_bins(np.array([1e-13, -1e-13, 0.0])) == {0: 3}
+
+
+def test_many_latencies_are_counted_like_each_by_itself() -> None:
+    durations = [0, 1, 2, 3, 1000, 1000, 12_345_678, 2**40, 2**40 + 1]
+    assert latency_bins(durations) == Counter(latency_bin(each) for each in durations)

@@ -48,3 +48,15 @@ def test_stamp_writes_into_the_request() -> None:
     read_caller(Context(1.0, ("traceparent", "t")), 1000).stamp(request, 2000)
     assert (request.received_ns, request.deadline_ns) == (2000, 1000 + NS_PER_S)
     assert request.traceparent == "t"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(b"x-user", b"ann"), (b"x-key-bin", b"\xff\0"), (b"other", None), (b"\xff", None)],
+)
+def test_metadata_goes_with_the_request(name: bytes, value: bytes | None) -> None:
+    request = InferRequest("m", "", [])
+    metadata: Any = (("x-user", "ann"), ("x-user", "bob"), ("x-key-bin", b"\xff\0"))
+    read_caller(Context(None, *metadata), 1000).stamp(request, 2000)
+    assert request.headers is not None
+    assert request.headers.get(name) == value

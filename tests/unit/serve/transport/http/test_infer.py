@@ -134,3 +134,20 @@ async def test_binary_requests_of_one_header_are_answered_together() -> None:
     request = post(body, Inference_Header_Content_Length=str(json_bytes))
     await turn.send(request, request)
     assert [len(entries) for entries, _ in turn.plane.blocks] == [2]
+
+
+async def test_headers_go_with_the_request(plane: FakePlane) -> None:
+    wire = Wire(plane)
+    for user in ("ann", "bob", "ann"):  # the third head is known by heart
+        wire.send(post(BODY, X_User=f" {user} "))
+    wire.send(post(BODY, X_User="first").replace(b"\r\n\r\n", b"\r\nx-user: second\r\n\r\n"))
+    told = [request.headers and request.headers.get(b"x-user") for request in plane.requests]
+    assert [user and user.strip() for user in told] == [b"ann", b"bob", b"ann", b"first"]
+
+
+async def test_headers_go_with_each_request_of_a_turn() -> None:
+    turn = Turn(2)
+    await turn.send(post(BODY, X_User="ann"), post(BODY, X_User="bob"))
+    ((entries, _),) = turn.plane.blocks
+    headers = [entry.request.headers for entry in entries]
+    assert [one and one.get(b"x-user") for one in headers] == [b"ann", b"bob"]
