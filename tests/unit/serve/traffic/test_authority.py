@@ -140,6 +140,12 @@ class Site:
 Make = Callable[..., Any]
 
 
+@pytest.fixture(autouse=True)
+def _slow_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ticks wait for the disk of the tests, however slow it is."""
+    monkeypatch.setattr("serve.traffic.authority.PATIENCE_S", 60.0)
+
+
 @pytest.fixture
 def folders() -> Folders:
     return Folders()
@@ -371,8 +377,8 @@ async def test_bad_version_is_rolled_back_on_a_full_disk(site: Site) -> None:
 async def test_disk_that_hangs_holds_up_no_rollback(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve.traffic.authority.PATIENCE_S", 0.01)
     await site.begin()
+    monkeypatch.setattr("serve.traffic.authority.PATIENCE_S", 0.01)
     site.store.hangs = threading.Event()
     await site.tick(STEP, v3={"answered": 200}, v4={"answered": 5, "failed": 5})
     assert site.rollout.status is RolloutStatus.ROLLED_BACK
