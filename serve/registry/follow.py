@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from serve.config.source import RegistryReference
@@ -11,13 +12,33 @@ from serve.errors import PenstockError
 from serve.registry.client import OpenRegistry, Registered, Registry
 from serve.registry.pull import pull, source_of_model
 from serve.repository.scan import model_folders
+from serve.repository.source import SOURCE_STATE
 
 __all__ = ["SourceFollower"]
 
 log = logging.getLogger("penstock.registry")
 
 MODEL_YAML = "model.yaml"
+LONGEST_PAUSE = 63
+"""Looks: half an hour, at the default."""
 Mark = tuple[int, int, int]
+
+
+@dataclass
+class _Failed:
+    """A version that could not be pulled: it is tried again ever more rarely, because a try may
+    download and convert gigabytes. ``pause`` is how many looks leave it out."""
+
+    registered: Registered
+    pause: int = 0
+    left_out: int = 0
+    error: PenstockError = field(default_factory=PenstockError)
+
+    def again(self, error: PenstockError) -> None:
+        """One more try has failed."""
+        self.error = error
+        self.pause = min(LONGEST_PAUSE, 2 * self.pause + 1)
+        self.left_out = 0
 
 
 class SourceFollower:
@@ -30,6 +51,7 @@ class SourceFollower:
         self._said: dict[str, str] = {}
         self._references: dict[str, tuple[Mark, RegistryReference | None]] = {}
         self._done: dict[str, tuple[RegistryReference, Registered, Path]] = {}
+        self._failed: dict[str, _Failed] = {}
 
     def look(self) -> None:
         """Follow every model once; blocks while it asks and downloads.
@@ -72,9 +94,22 @@ class SourceFollower:
     def _follow(self, folder: Path, reference: RegistryReference, registry: Registry) -> None:
         registered = registry.resolve(reference)
         done = self._done.get(folder.name)
-        if done is not None and done[:2] == (reference, registered) and done[2].is_dir():
-            return
-        pulled = pull(folder, registry)
+        if done is not None and done[:2] == (reference, registered):
+            if done[2].is_dir() and (folder / SOURCE_STATE).is_file():
+                return
+            log.info("what was pulled for model '%s' is gone: pulling it again", folder.name)
+        failed = self._failed.get(folder.name)
+        if failed is None or failed.registered != registered:
+            failed = self._failed[folder.name] = _Failed(registered)
+        if failed.left_out < failed.pause:
+            failed.left_out += 1
+            raise failed.error
+        try:
+            pulled = pull(folder, registry)
+        except PenstockError as error:
+            failed.again(error)
+            raise
+        del self._failed[folder.name]
         self._done[folder.name] = (pulled.reference, pulled.registered, pulled.version)
         what = f"{pulled.reference} is version {pulled.registered.number}"
         log.info("%s, %s %s", what, "pulled to" if pulled.new else "which is", pulled.version)

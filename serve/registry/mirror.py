@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from serve.errors import PenstockError
+from serve.errors import PenstockError, RepositoryError
 from serve.registry.client import problem_with
 from serve.registry.store import Listed, Listing, Store
 from serve.repository.files import reason_of, shown
@@ -40,6 +40,8 @@ class Mirror:
         self.folder = folder
         self._store = store
         self._said: set[str] = set()
+        self._wrong: dict[str, tuple[Files, str]] = {}
+        """Versions that are not what their manifests say, as they are listed, and why."""
 
     def sync(self) -> int:
         """Make the copy what the store is now; the number of files that were fetched.
@@ -82,11 +84,17 @@ class Mirror:
             before = known.get(part, {})
             if before == files and self._is_there(files):
                 continue
+            if self._wrong.get(part, ({}, ""))[0] == files:
+                problems.add(self._wrong[part][1])
+                continue
             try:
                 fetched += self._bring(part, files, before, listing)
             except (PenstockError, FileExistsError, NotADirectoryError) as error:
                 problems.add(f"{part} stays as it was: {error}")
+                if isinstance(error, _Wrong):
+                    self._wrong[part] = files, f"{part} stays as it was: {error}"
                 continue
+            self._wrong.pop(part, None)
             self._remove([path for path in before if path not in files])
             known[part] = files
             self._remember(known)
@@ -115,12 +123,13 @@ class Mirror:
                     wanted[path] = place
             size = sum(files[path].size for path in wanted)
             log.info("fetching %d files of %s, %.1f MB", len(wanted), part, size / 1e6)
-            if wanted:
-                self._store.fetch(wanted, listing)
+            described = {p: at for p, at in wanted.items() if p == f"{part}/{MANIFEST}"}
+            for batch in (described, {p: at for p, at in wanted.items() if p not in described}):
+                if batch:
+                    self._store.fetch(batch, listing)
+                if _is_version(part):
+                    _hold(staging, part, files, arrived=batch is not described)
             if _is_version(part):
-                manifest = read_manifest(staging)
-                if manifest is not None:
-                    check_files(staging, manifest, contents=True)
                 self._swap(staging, target, ours=bool(before))
             else:
                 for path in wanted:
@@ -205,6 +214,34 @@ class Mirror:
         for problem in sorted(problems - self._said):
             log.error("%s", problem)
         self._said = problems
+
+
+class _Wrong(RepositoryError):
+    """A version is not what its manifest says; to fetch it again would not help."""
+
+
+def _hold(staging: Path, part: str, files: Files, *, arrived: bool) -> None:
+    """Hold a version against its manifest: the sizes that are listed, or what has ``arrived``."""
+    try:
+        manifest = read_manifest(staging)
+        if manifest is None:
+            return
+        if arrived:
+            check_files(staging, manifest, contents=True)
+            return
+        for entry in manifest.files:
+            listed = files.get(f"{part}/{entry.path}")
+            if listed is None or listed.size != entry.bytes:
+                there = "is not there" if listed is None else f"has {listed.size} bytes"
+                raise problem_with(
+                    part,
+                    f"{entry.path} {there}, {entry.bytes} are in the manifest",
+                    "it is fetched when its upload is done",
+                )
+    except RepositoryError as error:
+        raise _Wrong(
+            path=error.path, field=error.field, problem=error.problem, remedy=error.remedy
+        ) from error
 
 
 def _link(path: Path, place: Path) -> None:

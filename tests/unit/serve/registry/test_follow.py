@@ -52,8 +52,10 @@ def test_version_that_somebody_deleted_comes_back(
     registry.aliases["fraud", "champion"] = 1
     follower.look()
     (folder / "1").rename(folder.parent.parent / "elsewhere")
+    (folder / ".source.json").unlink()
     follower.look()
     assert (folder / "1/model.onnx").is_file()
+    assert stands_for(folder) == 1
 
 
 def test_fault_is_logged_once_and_again_after_it_was_over(
@@ -73,6 +75,26 @@ def test_fault_is_logged_once_and_again_after_it_was_over(
         " registry: down (start it)"
     ] * 2
     assert stands_for(folder) == 1
+
+
+def test_version_that_cannot_be_pulled_is_tried_ever_more_rarely(
+    registry: FakeRegistry,
+    follower: SourceFollower,
+    folder: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    registry.add("fraud", 1, {"MLmodel": b"flavors: {keras: {}}"})
+    registry.aliases["fraud", "champion"] = 1
+    tried = []
+    for _ in range(12):
+        follower.look()
+        tried.append(registry.downloads)
+    assert tried == [1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3]
+    assert caplog.text.count("cannot be followed") == 1
+    registry.add_graph("fraud", 2)
+    registry.aliases["fraud", "champion"] = 2
+    follower.look()
+    assert stands_for(folder) == 2
 
 
 def test_model_whose_source_is_gone_stops_no_other(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from pathlib import Path
@@ -148,6 +149,59 @@ def test_fetch_that_fails_leaves_the_version_as_it_was_and_stops_no_other(
     assert caplog.text.count("m/1 stays as it was: s3: the connection broke") == 1
     mirror.sync()
     assert (copy / "m/1/model.onnx").read_text() == "new one"
+
+
+def manifest_of(contents: str, said: str | None = None) -> str:
+    """Of version 2, whose graph has these contents, and is ``said`` to have others."""
+    digest = hashlib.sha256((said or contents).encode()).hexdigest()
+    tensors = [{"name": "x", "datatype": "FP32", "shape": [-1, 1]}]
+    entry = {"path": "model.onnx", "sha256": digest, "bytes": len(contents)}
+    return json.dumps(
+        {
+            "schema_version": 1,
+            "name": "m",
+            "version": 2,
+            "created": "2026-01-01T00:00:00+00:00",
+            "signature": {"inputs": tensors, "outputs": tensors},
+            "files": [entry],
+        }
+    )
+
+
+def test_version_that_is_being_uploaded_is_not_fetched_before_it_is_whole(
+    mirror: Mirror,
+    store: CountingStore,
+    memory: MemoryStore,
+    copy: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    memory.put({"m/2/manifest.json": manifest_of("two"), "m/2/extra.bin": "large"})
+    mirror.sync()
+    mirror.sync()
+    assert store.fetched == ["m/2/manifest.json"]
+    assert caplog.text.count("model.onnx is not there, 3 are in the manifest") == 1
+    memory.put({"m/2/model.onnx": "two"})
+    mirror.sync()
+    assert (copy / "m/2/model.onnx").read_text() == "two"
+    assert store.fetched.count("m/2/model.onnx") == 1
+
+
+def test_version_with_wrong_contents_is_fetched_once_and_again_when_it_changes(
+    mirror: Mirror,
+    store: CountingStore,
+    memory: MemoryStore,
+    copy: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    memory.put({"m/2/manifest.json": manifest_of("two", said="TWO"), "m/2/model.onnx": "two"})
+    mirror.sync()
+    mirror.sync()
+    assert not (copy / "m/2").exists()
+    assert store.fetched.count("m/2/model.onnx") == 1
+    assert caplog.text.count("the contents of model.onnx are not those") == 1
+    memory.put({"m/2/model.onnx": "TWO"})
+    mirror.sync()
+    assert (copy / "m/2/model.onnx").read_text() == "TWO"
 
 
 def test_what_a_killed_fetch_left_is_never_served_and_is_swept_away(
