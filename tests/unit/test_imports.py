@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 LEVELS = [
-    {"serve.errors", "serve.clock"},
+    {"serve.__version__", "serve.errors", "serve.clock"},
     {"serve.tensors", "serve.config", "serve.monitoring.metrics"},
     {
         "serve.protocol",
