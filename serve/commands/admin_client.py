@@ -103,13 +103,13 @@ def _said(error: urllib.error.HTTPError) -> str:
     return said if isinstance(said, str) else ""
 
 
-def _user() -> bytes:
-    """Who asks, for the audit log."""
+def _user() -> str:
+    """Who asks, for the audit log: UTF-8, as a header has it."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # nobody of that number
         user = f"uid {os.getuid()}"
-    return user[:MAX_USER_CHARACTERS].encode("utf-8", "replace")
+    return user[:MAX_USER_CHARACTERS].encode("utf-8", "replace").decode("latin-1")
 
 
 def _base(admin: str) -> str:
