@@ -235,7 +235,15 @@ def _(operation: Rollback, at: Situation) -> ModelState:
     if at.traffic.split:
         fields = {k: v for k, v in _said(at.traffic).items() if k != "split"}
         return at.new(traffic=fields, labels={**at.labels, STABLE: _main_version(at)})
-    previous = at.labels.get(PREVIOUS)
+    previous, stable = at.labels.get(PREVIOUS), at.labels.get(STABLE)
+    ended = at.state.rollout
+    if ended is not None and ended.status is RolloutStatus.ROLLED_BACK and stable == ended.stable:
+        # Whoever asks for it is a moment later than the guards, and means the version that is gone.
+        further = f"; to go further back, label version {previous} `stable`" if previous else ""
+        raise AlreadyExists(
+            f"version {ended.version} was rolled back already, and all requests go to version"
+            f" {stable}{further} ({ended.reason})"
+        )
     if previous is None:
         raise NotReady(
             f"{at.model} has no version to go back to: no rollout is under way, no split divides"

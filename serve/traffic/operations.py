@@ -95,7 +95,8 @@ class Rollback(_Operation, tag="rollback", frozen=True):
     """Give all traffic to the version before.
 
     That is stable, if a rollout is active or a split divides the requests (without such a label,
-    the version with the largest share); else the version with the label ``previous``.
+    the version with the largest share); else the version with the label ``previous``. Refused where
+    the last rollout was rolled back, and nothing has moved since.
     """
 
 

@@ -226,8 +226,10 @@ class Store:
     def _opened(self) -> sqlite3.Connection:
         parent = self.path.parent
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Made before SQLite would, so that nobody else may ever read it.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # Made before SQLite would, so that nobody else may ever read it. One that is there is not
+        # opened: to close it again would end all locks that this process has on it.
+        with suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         connection = self._connect("rw")
         try:
             self._check(connection)

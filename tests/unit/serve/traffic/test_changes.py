@@ -193,6 +193,15 @@ def test_rollback_after_a_rollout_is_complete_goes_back_to_the_version_before() 
         change(Rollback(), at)
 
 
+def test_rollback_that_comes_after_that_of_the_guards_goes_no_further_back() -> None:
+    at = situation(labels={"stable": 3, "previous": 2}, rollout=ROLLOUT)
+    at = after(Rollback(), at)
+    with pytest.raises(AlreadyExists, match=r"already.* to version 3; .*label version 2 `stable`"):
+        change(Rollback(), at)
+    at = after(SetLabel(label="stable", version=2), at)
+    assert after(Rollback(), at).labels == {"stable": 3}
+
+
 def test_rollback_of_a_split_gives_all_to_stable() -> None:
     at = situation(labels={"stable": 3, "b": 4}, traffic={"split": {"stable": 1, "b": 9}})
     at = after(Rollback(), at)

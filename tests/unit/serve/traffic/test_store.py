@@ -348,6 +348,38 @@ def test_killed_at_any_moment_rules_and_log_agree(path: Path) -> None:
         assert all(newer.before == older.after for newer, older in itertools.pairwise(audit))
 
 
+CONTENDING = """
+import sys
+from pathlib import Path
+from tests.unit.serve.traffic.test_store import line_of
+from serve.traffic.store import StaleError, Store
+
+store, model = Store(Path(sys.argv[1])), sys.argv[2]
+for version in range(2, 27):
+    line = line_of(version - 1, version, model)
+    while True:
+        try:
+            store.commit(store.load().revision, line.after, line)
+        except StaleError:
+            continue
+        break
+"""
+
+
+def test_processes_that_contend_lose_no_change(store: Store, path: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CONTENDING, str(path), name], cwd=Path(__file__).parents[4]
+        )
+        for name in ("a", "b")
+    ]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert store.load() == TrafficState(revision=50, models={"a": state_of(26), "b": state_of(26)})
+    for name in ("a", "b"):
+        lines = reversed(store.audit(name))
+        assert [line.after for line in lines] == [state_of(version) for version in range(2, 27)]
+
+
 @pytest.fixture
 def unwritable(store: Store) -> Iterator[Path]:
     """A file in a folder that this process may read, and not write to."""
