@@ -22,7 +22,7 @@ from serve.traffic.changes import Situation, change, completed
 from serve.traffic.ledger import Ledger, Listener
 from serve.traffic.operations import Operation, Rollback
 from serve.traffic.report import ModelTraffic, traffic_report
-from serve.traffic.rules import basis_of, rules_of
+from serve.traffic.rules import basis_of, current, rules_of
 from serve.traffic.state import Audit, ModelState, Rollout, RolloutStatus, TrafficState
 from serve.traffic.store import StaleError, Store
 from serve.traffic.sums import Reports, VersionSeen
@@ -210,7 +210,7 @@ class Authority:
         self._watching.forget_but(active)
         for name, state in active.items():
             config = self._configs.get(name)
-            if config is None or state.basis != basis_of(config):
+            if config is None or current(config, state) != state:
                 continue
             after = self._watching.look(name, config, state, now_s, judges=self._judges)
             if after is None or state.rollout is None:
@@ -272,20 +272,20 @@ class Authority:
     async def _follow_model_yaml(self, name: str, config: ModelConfig) -> None:
         """Let ``model.yaml`` have the last word, if it has changed since the rules were set."""
         state = self.state.of(name)
-        if state == ModelState() or state.basis == basis_of(config):
+        after = current(config, state)
+        if after == state:
             return
-        after, rollout = ModelState(), state.rollout
-        if rollout is not None:
-            if rollout.active:
-                rollout = msgspec.structs.replace(
-                    rollout,
-                    status=RolloutStatus.SUPERSEDED,
-                    ended_s=self._clock_s(),
-                    reason="model.yaml says something else of labels or traffic",
-                )
-            after = ModelState(rollout=rollout, basis=basis_of(config))
+        rollout = state.rollout
+        if rollout is not None and rollout.active:
+            ended = msgspec.structs.replace(
+                rollout,
+                status=RolloutStatus.SUPERSEDED,
+                ended_s=self._clock_s(),
+                reason="model.yaml says something else of labels or traffic",
+            )
+            after = msgspec.structs.replace(after, rollout=ended, basis=basis_of(config))
         what = "follow model.yaml, which has changed"
-        log.info("model '%s': %s: rules that were set before are dropped", name, what)
+        log.info("model '%s': %s: what was set before is dropped", name, what)
         at = self._situation(name, config, OURSELVES)
         await self._ledger.change(self._line(at, after, what))
 

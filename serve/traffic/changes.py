@@ -29,7 +29,7 @@ from serve.traffic.operations import (
     StartRollout,
 )
 from serve.traffic.rollout import check_steps, next_step, rolled_back, step_anew
-from serve.traffic.rules import STABLE, basis_of, effective, rules_of
+from serve.traffic.rules import STABLE, TUNING, basis_of, current, effective, rules_of
 from serve.traffic.state import ModelState, Rollout, RolloutStatus
 
 __all__ = ["PREVIOUS", "Situation", "change", "completed"]
@@ -64,9 +64,8 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def rollout(self) -> Rollout | None:
         """The rollout that is active; None: there is none, or ``model.yaml`` is another by now."""
-        rollout = self.state.rollout
-        current = self.state.basis == basis_of(self.config)
-        return rollout if rollout is not None and rollout.active and current else None
+        rollout = current(self.config, self.state).rollout
+        return rollout if rollout is not None and rollout.active else None
 
     @property
     def labels(self) -> Mapping[str, int]:
@@ -80,9 +79,17 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
 
     def new(self, **fields: Any) -> ModelState:
         """The state with these fields; nothing is kept that ``model.yaml`` has overruled."""
-        basis = basis_of(self.config)
-        before = self.state if self.state.basis == basis else ModelState()
-        return msgspec.structs.replace(before, basis=basis, **fields)
+        before = current(self.config, self.state)
+        return msgspec.structs.replace(before, basis=basis_of(self.config), **fields)
+
+    def said(self, traffic: Traffic) -> dict[str, Any]:
+        """A traffic section as it is kept: without what it has of ``model.yaml`` in any case."""
+        own = self.config.traffic
+        return {
+            name: value
+            for name, value in traffic.model_dump(mode="json", exclude_defaults=True).items()
+            if name not in TUNING or getattr(traffic, name) != getattr(own, name)
+        }
 
 
 @singledispatch
@@ -147,7 +154,7 @@ def _(operation: SetTraffic, at: Situation) -> ModelState:
 @_change.register
 def _(operation: SetSplit, at: Situation) -> ModelState:
     _no_rollout(at, "requests cannot be divided otherwise")
-    fields: dict[str, Any] = {**_said(at.traffic), "split": dict(operation.split)}
+    fields: dict[str, Any] = {**at.said(at.traffic), "split": dict(operation.split)}
     if operation.sticky is not None:
         fields["sticky"] = dict(operation.sticky) or None
     return _with_traffic(at, fields)
@@ -155,7 +162,7 @@ def _(operation: SetSplit, at: Situation) -> ModelState:
 
 @_change.register
 def _(operation: SetShadow, at: Situation) -> ModelState:
-    fields = {k: v for k, v in _said(at.traffic).items() if k != "shadow"}
+    fields = {k: v for k, v in at.said(at.traffic).items() if k != "shadow"}
     if operation.shadow is not None:
         fields["shadow"] = dict(operation.shadow)
     return _with_traffic(at, fields)
@@ -200,7 +207,7 @@ def _(operation: StartRollout, at: Situation) -> ModelState:
         guards=dict(operation.guards) if operation.guards else None,
     )
     # Nor may a split come back, with the new version in it, when the rollout has failed.
-    fields = {name: value for name, value in _said(at.traffic).items() if name != "split"}
+    fields = {name: value for name, value in at.said(at.traffic).items() if name != "split"}
     traffic = fields if at.traffic.split else at.new().traffic
     return at.new(labels={**at.labels, STABLE: stable}, traffic=traffic, rollout=rollout)
 
@@ -233,7 +240,7 @@ def _(operation: Rollback, at: Situation) -> ModelState:
     if rollout is not None:
         return at.new(rollout=rolled_back(rollout, at.now_s, at.why or f"asked for by {at.who}"))
     if at.traffic.split:
-        fields = {k: v for k, v in _said(at.traffic).items() if k != "split"}
+        fields = {k: v for k, v in at.said(at.traffic).items() if k != "split"}
         return at.new(traffic=fields, labels={**at.labels, STABLE: _main_version(at)})
     previous, stable = at.labels.get(PREVIOUS), at.labels.get(STABLE)
     ended = at.state.rollout
@@ -258,7 +265,7 @@ def completed(at: Situation, rollout: Rollout) -> ModelState:
     if rollout.status is not RolloutStatus.COMPLETED:
         return at.new(rollout=rollout)
     labels = {**at.labels, STABLE: rollout.version, PREVIOUS: rollout.stable}
-    fields = {k: v for k, v in _said(at.traffic).items() if k != "split"}
+    fields = {k: v for k, v in at.said(at.traffic).items() if k != "split"}
     return at.new(rollout=rollout, labels=labels, traffic=fields)
 
 
@@ -290,11 +297,7 @@ def _with_traffic(at: Situation, fields: Mapping[str, Any]) -> ModelState:
         elif target not in at.labels:
             there = ", ".join(sorted(at.labels)) or "none"
             raise InvalidRequest(f"{field}: there is no label {target!r}; the labels are {there}")
-    return at.new(traffic=_said(traffic))
-
-
-def _said(traffic: Traffic) -> dict[str, Any]:
-    return traffic.model_dump(mode="json", exclude_defaults=True)
+    return at.new(traffic=at.said(traffic))
 
 
 def _check_version(at: Situation, version: int, field: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from serve.config import ModelConfig
-from serve.traffic.rules import Rules, basis_of, effective
+from serve.traffic.rules import Rules, current, effective
 from serve.traffic.samples import Sample, score_of_bin
 from serve.traffic.shift import distance
 from serve.traffic.state import ModelState, Rollout
@@ -92,7 +92,7 @@ def traffic_report(
     revision: int,
 ) -> ModelTraffic:
     """Put together what is known; ``sample`` gives the counts of a version."""
-    current = state.basis == basis_of(config)
+    counts = current(config, state)
     labels, traffic = effective(config, state)
     ready = [version for version, each in seen.items() if each.state == "READY"]
     default = rules.default or max(ready, default=0)
@@ -119,8 +119,8 @@ def traffic_report(
         ),
         sticky=None if traffic.sticky is None else traffic.sticky.model_dump(exclude_none=True),
         shadow=None if traffic.shadow is None else traffic.shadow.model_dump(),
-        from_model_yaml=not current or (state.labels is None and state.traffic is None),
-        overruled=bool(state.basis) and not current,
+        from_model_yaml=counts.labels is None and counts.traffic is None,
+        overruled=counts != state,
         rollout=state.rollout,
         verdicts=verdicts,
     )

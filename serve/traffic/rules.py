@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -20,9 +21,11 @@ from serve.traffic.state import ModelState
 
 __all__ = [
     "STABLE",
+    "TUNING",
     "Arm",
     "Rules",
     "basis_of",
+    "current",
     "effective",
     "needed_versions",
     "place_of",
@@ -30,6 +33,8 @@ __all__ = [
 ]
 
 STABLE = "stable"
+TUNING = {"guards", "score"}
+"""Fields of ``traffic`` that change nothing of who answers."""
 
 
 class Arm(msgspec.Struct, frozen=True):
@@ -84,35 +89,57 @@ def place_of(salt: str, key: bytes) -> float:
     return (int.from_bytes(digest, "big") >> 11) / 2**53
 
 
+@lru_cache(maxsize=1024)
 def _short(salt: str) -> bytes:
     """A salt of any length as BLAKE2b wants it."""
     return hashlib.blake2b(salt.encode(), digest_size=16).digest()
 
 
 def basis_of(config: ModelConfig) -> str:
-    """A digest of what ``model.yaml`` says of labels and traffic; see ``ModelState.basis``."""
-    said: list[Any] = [
-        dict(sorted(config.labels.items())),
-        config.traffic.model_dump(mode="json", exclude_defaults=True),
-    ]
+    """Digests of what ``model.yaml`` says of labels, and of who gets requests and copies; see
+    ``ModelState.basis``."""
+    routing = config.traffic.model_dump(mode="json", exclude_defaults=True, exclude=TUNING)
+    return f"{_digest(config.labels)}.{_digest(routing)}"
+
+
+def _digest(said: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def current(config: ModelConfig, state: ModelState) -> ModelState:
+    """The state, less what ``model.yaml`` has overruled since by saying something else.
+
+    Labels end with those of ``model.yaml`` and traffic with its; a rollout with either.
+    """
+    now = basis_of(config)
+    if state.basis == now or state == ModelState():
+        return state
+    labels_then, _, traffic_then = state.basis.partition(".")
+    labels_now, _, traffic_now = now.partition(".")
+    labels = state.labels if labels_then == labels_now else None
+    traffic = state.traffic if traffic_then == traffic_now else None
+    rollout = None if state.rollout is not None and state.rollout.active else state.rollout
+    if labels is None and traffic is None and rollout is None:
+        return ModelState()
+    return ModelState(labels=labels, traffic=traffic, rollout=rollout, basis=now)
 
 
 def effective(config: ModelConfig, state: ModelState) -> tuple[Mapping[str, int], Traffic]:
     """The labels and the traffic section that count: the state's, unless ``model.yaml`` has
-    changed since."""
-    if state.basis != basis_of(config):
-        return config.labels, config.traffic
+    changed since. Guards and score are those of ``model.yaml``, unless the state has others."""
+    state = current(config, state)
     labels = config.labels if state.labels is None else state.labels
-    traffic = config.traffic if state.traffic is None else Traffic.model_validate(state.traffic)
-    return labels, traffic
+    if state.traffic is None:
+        return labels, config.traffic
+    tuning = config.traffic.model_dump(mode="json", exclude_defaults=True, include=TUNING)
+    return labels, Traffic.model_validate({**tuning, **state.traffic})
 
 
 def needed_versions(config: ModelConfig, state: ModelState) -> dict[str, int]:
     """The versions that must be served for the rules, whatever ``versions`` says, by why."""
     needed = named_versions(*effective(config, state))
-    rollout = state.rollout
-    if rollout is not None and rollout.active and state.basis == basis_of(config):
+    rollout = current(config, state).rollout
+    if rollout is not None and rollout.active:
         needed |= {"the rollout": rollout.version, "the rollout's stable": rollout.stable}
     return needed
 
@@ -130,10 +157,10 @@ def rules_of(name: str, config: ModelConfig, state: ModelState) -> Rules:
         if version:
             label, before = weights.get(version, (target, 0.0))
             weights[version] = (label, before + weight)
-    rollout = state.rollout
+    rollout = current(config, state).rollout
     watched: tuple[int, ...] = ()
     guards = traffic.guards
-    if rollout is not None and rollout.active and state.basis == basis_of(config):
+    if rollout is not None and rollout.active:
         default = rollout.stable
         share = rollout.percent / 100
         weights = {rollout.version: (str(rollout.version), share), default: (STABLE, 1 - share)}

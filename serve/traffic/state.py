@@ -65,7 +65,7 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
 
     ``labels`` and ``traffic`` (a ``Traffic`` in JSON form) stand in for those of ``model.yaml``
     where they are not None. ``basis`` is a digest of what ``model.yaml`` said when they were set:
-    once it says something else, it has the last word, and they are dropped.
+    once it says something else of either, it has the last word on that (``rules.current``).
     """
 
     labels: Mapping[str, int] | None = None

@@ -99,7 +99,10 @@ def test_rules_that_model_yaml_has_overruled_are_not_kept() -> None:
     at = situation(labels={"stable": 3, "x": 2}, traffic={"salt": "s"})
     config = ModelConfig.model_validate({"labels": {"stable": 4}})
     state = change(SetLabel(label="y", version=2), msgspec.structs.replace(at, config=config))
-    assert state == ModelState(labels={"stable": 4, "y": 2}, basis=basis_of(config))
+    traffic = {"salt": "s"}  # of which it says what it said before
+    assert state == ModelState(
+        labels={"stable": 4, "y": 2}, traffic=traffic, basis=basis_of(config)
+    )
 
 
 def test_split_and_shadow_leave_the_rest_of_the_section() -> None:

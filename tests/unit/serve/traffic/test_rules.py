@@ -7,7 +7,14 @@ from math import sqrt
 import pytest
 
 from serve.config import ModelConfig
-from serve.traffic.rules import basis_of, effective, needed_versions, place_of, rules_of
+from serve.traffic.rules import (
+    basis_of,
+    current,
+    effective,
+    needed_versions,
+    place_of,
+    rules_of,
+)
 from serve.traffic.state import ModelState, Rollout, RolloutStatus
 
 
@@ -144,3 +151,31 @@ def test_guards_of_a_rollout_stand_in_for_the_models() -> None:
     )
     guards = rules_of("m", config, state_of(config, rollout=rollout)).guards
     assert (guards.min_requests, guards.max_p99_ratio) == (7, 2.0)
+
+
+def test_model_yaml_overrules_only_what_it_says_otherwise() -> None:
+    config = config_of(labels={"stable": 3}, traffic={"split": {"3": 1, "4": 1}})
+    state = state_of(config, labels={"stable": 4}, traffic={"split": {"4": 1}})
+    relabelled = config_of(labels={"stable": 5}, traffic={"split": {"3": 1, "4": 1}})
+    assert effective(relabelled, state)[0] == {"stable": 5}
+    assert effective(relabelled, state)[1].split == {"4": 1}
+    redivided = config_of(labels={"stable": 3}, traffic={"split": {"3": 1}})
+    assert effective(redivided, state)[0] == {"stable": 4}
+    assert effective(redivided, state)[1].split == {"3": 1}
+
+
+@pytest.mark.parametrize("traffic", [{"guards": {"min_requests": 7}}, {"score": "y"}])
+def test_tuning_in_model_yaml_overrules_nothing_and_counts(traffic: dict[str, object]) -> None:
+    state = state_of(config_of(labels={"stable": 3}), labels={"stable": 4}, rollout=holding(1))
+    tuned = config_of(labels={"stable": 3}, traffic=traffic)
+    rules = rules_of("m", tuned, state)
+    assert effective(tuned, state)[0] == {"stable": 4}
+    assert rules.arms
+    assert {rules.guards.min_requests, rules.score} & {7, "y"}
+
+
+def test_rollout_under_way_ends_with_the_rules_it_began_with() -> None:
+    state = state_of(config_of(labels={"stable": 3}), labels={"stable": 3}, rollout=holding(1))
+    changed = config_of(labels={"stable": 3}, traffic={"split": {"3": 1}})
+    assert current(changed, state).rollout is None
+    assert current(changed, state).labels == {"stable": 3}
