@@ -165,7 +165,13 @@ def _(operation: SetShadow, at: Situation) -> ModelState:
     fields = {k: v for k, v in at.said(at.traffic).items() if k != "shadow"}
     if operation.shadow is not None:
         fields["shadow"] = dict(operation.shadow)
-    return _with_traffic(at, fields)
+    after = _with_traffic(at, fields)
+    if operation.shadow is not None and not rules_of(at.model, at.config, after).shadow_version:
+        raise InvalidRequest(
+            f"shadow.to: {operation.shadow['to']} answers requests by itself; copies are for a"
+            " version that has no share of them"
+        )
+    return after
 
 
 @_change.register

@@ -105,6 +105,13 @@ def test_rules_that_model_yaml_has_overruled_are_not_kept() -> None:
     )
 
 
+@pytest.mark.parametrize("to", ["stable", "3", "canary"])
+def test_shadow_of_a_version_that_answers_is_refused(to: str) -> None:
+    at = situation(labels={"stable": 3, "canary": 4}, traffic={"split": {"3": 1, "4": 1}})
+    with pytest.raises(InvalidRequest, match=r"shadow\.to"):
+        change(SetShadow(shadow={"to": to}), at)
+
+
 def test_split_and_shadow_leave_the_rest_of_the_section() -> None:
     at = situation(labels={"stable": 3, "canary": 4}, traffic={"salt": "s"})
     at = after(SetSplit(split={"stable": 95, "canary": 5}, sticky={"header": "x-user"}), at)
