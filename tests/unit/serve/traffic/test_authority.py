@@ -105,7 +105,11 @@ class Site:
                 number = int(version[1:])
                 known = self.samples.get(number, Sample())
                 answered = more.get("answered", 0)
-                sample = Sample(**more, latencies={latency_bin(2_000_000): answered})
+                sample = Sample(
+                    answered=answered,
+                    failed=more.get("failed", 0),
+                    latencies={latency_bin(2_000_000): answered},
+                )
                 self.samples[number] = known.plus(sample)
             self.report()
             await self.authority.tick()

@@ -38,12 +38,15 @@ class Look:
         after_s: float = 0.5,
         state: str = "READY",
         judges: bool = True,
-        **more: int,
+        answered: int = 0,
+        failed: int = 0,
     ) -> Rollout | None:
         self.now_s += after_s
         good = Sample(answered=100, latencies={latency_bin(2_000_000): 100})
         self.counts[3] = self.counts[3].plus(good)
-        self.counts[4] = self.counts[4].plus(Sample(**more) if more else good)
+        self.counts[4] = self.counts[4].plus(
+            Sample(answered=answered, failed=failed) if failed else good
+        )
         seen = {
             3: VersionSeen(state="READY", sample=self.counts[3]),
             4: VersionSeen(state=state, reason="no file", sample=self.counts[4]),
