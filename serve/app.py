@@ -177,6 +177,7 @@ class GatewayApp(Listening):
             drain_timeout_s=settings.drain_timeout_s,
             make_endpoint=self._make_endpoint,
             place=self._follower.place,
+            settle=self._follower.settle,
         )
         self._link = link
         self._open(link)

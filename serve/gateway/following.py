@@ -71,16 +71,21 @@ class Follower:
         """
         before, self._state = self._state, state
         for name in self._changed(before, state):
-            config = self._configs.get(name)
-            if config is None:
-                continue
-            labels, _ = effective(config, state.of(name))
-            ready = {int(version) for version in self._table.versions(name)}
-            moved = labels.items() - self._table.labels(name).items()
-            if all(version in ready for _, version in moved):
-                self._table.set_labels(name, labels)
-            self._make_front(name)
-            self._reload(name)
+            if name in self._configs:
+                self.settle(name)
+                self._make_front(name)
+                self._reload(name)
+
+    def settle(self, name: str) -> None:
+        """Let labels move, if all versions that they wait for are ready by now."""
+        config = self._configs.get(name)
+        if config is None:
+            return
+        labels, _ = effective(config, self._state.of(name))
+        ready = {int(version) for version in self._table.versions(name)}
+        moved = labels.items() - self._table.labels(name).items()
+        if all(version in ready for _, version in moved):
+            self._table.set_labels(name, labels)
 
     def rules(self, name: str) -> Rules:
         """The rules of a model that is served."""

@@ -90,9 +90,11 @@ class RemoteController:
         drain_timeout_s: float,
         make_endpoint: Callable[[LiveModel, Clock], Endpoint] = Endpoint,
         place: Callable[[str, ModelConfig], None] | None = None,
+        settle: Callable[[str], None] = lambda _: None,
     ) -> None:
         """``place`` is called with the settings of a model that count from then on, and sets its
-        labels; by default to what they say."""
+        labels; by default to what they say. ``settle`` is called with a model of which a version
+        has become ready."""
         # shared
         self._make_endpoint = make_endpoint
         self._table = table
@@ -103,6 +105,7 @@ class RemoteController:
         self._options = options
         self._drain_timeout_s = drain_timeout_s
         self._place = place or (lambda name, config: table.set_labels(name, config.labels))
+        self._settle = settle
         # state
         self._plan = Plan()
         self._used: dict[Key, _Running] = {}
@@ -244,6 +247,7 @@ class RemoteController:
                 self._table.set_unavailable(name, version, str(error))
             return
         self._table.set_ready(name, version, running.endpoint)
+        self._settle(name)
         if running.replaces is not None:
             self._retiring.add(running.replaces)
             running.replaces = None

@@ -46,7 +46,7 @@ def serve_on_ray(
     started_ns = monotonic_ns()
     needs = Needs()
     found = needs.scan(repository.resolve())
-    settings = _with_ports(settings, gateways, check=address == LOCAL)
+    settings = _with_ports(_with_paths(settings), gateways, check=address == LOCAL)
     orders = Orders()
     if address == LOCAL:
         # What Ray is about to start would go on if it were interrupted.
@@ -91,6 +91,15 @@ def serve_on_ray(
             log.info("draining for at most %.0f s", settings.drain_timeout_s)
             fleet.stop()
             authority.stop()
+
+
+def _with_paths(settings: ServerSettings) -> ServerSettings:
+    """Settings with the path of the keys from the root: gateways have another working folder."""
+    admin = settings.admin
+    if admin is None or admin.keys_file is None:
+        return settings
+    admin = admin.model_copy(update={"keys_file": admin.keys_file.absolute()})
+    return settings.model_copy(update={"admin": admin})
 
 
 def _with_ports(settings: ServerSettings, gateways: int, *, check: bool) -> ServerSettings:

@@ -84,6 +84,17 @@ async def test_label_waits_for_a_version_that_is_not_ready(bed: Bed) -> None:
     assert bed.table.resolve("m", "") is bed.endpoints[5]
 
 
+async def test_label_moves_when_its_version_becomes_ready(bed: Bed) -> None:
+    bed.follow(labels={"stable": 5, "previous": 3})
+    bed.follower.settle("m")
+    assert bed.table.resolve("m", "") is bed.endpoints[3]
+    bed.ready(5)
+    bed.follower.settle("m")
+    assert bed.table.resolve("m", "") is bed.endpoints[5]
+    assert bed.table.resolve("m", "previous") is bed.endpoints[3]
+    bed.follower.settle("other")  # is not served
+
+
 async def test_rules_of_another_model_yaml_do_not_count(bed: Bed) -> None:
     state = ModelState(basis="of another", labels={"stable": 4})
     bed.follower.follow(TrafficState(revision=1, models={"m": state}))

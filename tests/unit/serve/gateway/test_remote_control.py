@@ -58,6 +58,7 @@ class Bench:
         self.finder = Finder()
         self.table: ModelTable[Endpoint] = ModelTable()
         metrics = ServerMetrics()
+        self.settled: list[str] = []
         self.controller = RemoteController(
             self.table,
             metrics,
@@ -66,6 +67,7 @@ class Bench:
             finder=self.finder,
             options=RemoteOptions(),
             drain_timeout_s=PATIENCE_S,
+            settle=self.settled.append,
         )
         self.gateway = Gateway(
             self.table, metrics, monotonic_ns, server_name="test", epoch_offset_ns=0
@@ -109,8 +111,10 @@ async def test_version_answers_when_the_plan_calls_it_ready(bench: Bench, tmp_pa
             bench.table.resolve("m", "")
         with pytest.raises(NotReady, match="cut off"):
             bench.table.resolve("bad", "")
+        assert bench.settled == []
         await bench.apply(ready("one"), Served("bad", 0, "UNAVAILABLE", "cut off"))
         assert bench.gateway.model_ready("m", "")
+        assert bench.settled == ["m"]
         await bench.ask()
         bench.controller.close()
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from serve.config import AdminSettings, GrpcSettings, HttpSettings, ServerSettings
-from serve.executors.ray.run import _with_ports
+from serve.executors.ray.run import _with_paths, _with_ports
 
 
 def settings(http: int, grpc: int, admin: int) -> ServerSettings:
@@ -74,3 +75,12 @@ def test_admin_ports_left_open_are_free_one_after_another() -> None:
     with ExitStack() as held:
         for rank in range(4):
             held.enter_context(socket.create_server(("127.0.0.1", given.admin.port + rank)))
+
+
+def test_file_of_keys_is_found_from_any_folder() -> None:
+    admin = AdminSettings(keys_file=Path("keys.yaml"))
+    found = _with_paths(ServerSettings(admin=admin)).admin
+    assert found is not None
+    assert found.keys_file == Path.cwd() / "keys.yaml"
+    assert _with_paths(settings(0, 0, 0)) == settings(0, 0, 0)
+    assert _with_paths(ServerSettings(admin=None)).admin is None
