@@ -24,6 +24,16 @@ OWN_MODELS = {
     "overload": {"burst_s": 0.5, "capacity_s": 0.5, "factors": (1.5,)},
     "step_burst": {"use": "elastic", "rate": 100, "normal_s": 0.5, "burst_s": 0.5, "warmup_s": 0},
     "rolling_update": {"rate": 200, "before_s": 0.5, "during_s": 4, "updates": 1},
+    "canary_switch": {"rate": 200, "shares": (50,), "before_s": 0.5, "hold_s": 1},
+    "rollout": {
+        "kinds": ("good",),
+        "rate": 200,
+        "steps": (50, 100),
+        "min_requests": 20,
+        "hold_s": 0.5,
+        "before_s": 0.5,
+        "during_s": 6,
+    },
     "batch_transport": {"rows": 2, "batches": 20, "warmup": 2},
 }
 SHORT = {"duration_s": 0.5, "warmup_s": 0.2}
