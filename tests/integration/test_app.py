@@ -299,6 +299,45 @@ def test_documented_life_of_a_model(servers: list[Server], tmp_path: Path) -> No
     assert server.exit_code() == 0
 
 
+def test_documented_traffic_of_a_model(servers: list[Server], tmp_path: Path) -> None:
+    """The commands of docs/lifecycle.md on traffic, in their order."""
+    for version in (3, 4):
+        onnx_models.scaled(tmp_path / f"models/fraud/{version}/model.onnx", 2.0)
+    settings = tmp_path / "models/fraud/model.yaml"
+    settings.write_text(documented("yaml", "labels:") + documented("yaml", "traffic:"))
+    servers.append(server := Server(tmp_path / "models"))
+    addresses = server.addresses()
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "PENSTOCK_ADMIN": addresses["admin"]}
+
+    def shell(marker: str) -> str:
+        commands = documented("sh", marker).replace("localhost:8000", addresses["http"])
+        done = subprocess.run(
+            ["sh", "-ec", commands], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def traffic() -> Any:
+        return get(f"http://{addresses['admin']}/models/fraud/traffic")
+
+    assert traffic()["from_model_yaml"]
+    assert {arm["version"]: arm["weight"] for arm in traffic()["arms"]} == {3: 0.95, 4: 0.05}
+    assert "'x-user'" in shell("models split")
+    assert not traffic()["from_model_yaml"]
+    shell("/feedback")
+    assert all(arm["outcomes"]["number"] == 1 for arm in traffic()["arms"])
+    shell("models split fraud\n")
+    assert "copies" in shell("models shadow")
+    assert traffic()["shadow"] is None
+    assert "version 4" in shell("models rollout")
+    until(lambda: traffic()["rollout"]["step"] == 0)
+    assert "chargebacks rise" in shell("models rollback")
+    assert traffic()["rollout"]["status"] == "rolled_back"
+    assert "trained on November" in shell("models audit")
+    assert traffic()["from_model_yaml"]
+
+
 def until(condition: Callable[[], bool]) -> None:
     give_up_s = time.monotonic() + PATIENCE_S
     while not condition():
