@@ -29,6 +29,7 @@ MOST_VERSIONS = 2_000
 TIMEOUT_S = 30
 RETRIES = 2
 REFUSED = re.compile(r"UNAUTHENTICATED|PERMISSION_DENIED|\b40[13] Client Error")
+DATABASES = ("sqlite:", "postgresql:", "mysql:", "mssql:")
 NO_URI = (
     "say where it is with --tracking-uri, as in http://mlflow:5000, or with MLFLOW_TRACKING_URI"
 )
@@ -60,6 +61,8 @@ def open_mlflow(tracking_uri: str | None) -> MlflowRegistry:
         (settings.MLFLOW_HTTP_REQUEST_TIMEOUT, TIMEOUT_S),
         (settings.MLFLOW_HTTP_REQUEST_MAX_RETRIES, RETRIES),
         (settings.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, False),
+        # Standard output is for what was asked for.
+        (settings.MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT, True),
     ):
         if not variable.is_set():
             variable.set(value)
@@ -250,7 +253,7 @@ class MlflowRegistry:
             raise self._told(what, error) from error
 
     def _told(self, what: object, error: Exception) -> RepositoryError:
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).split()).replace(self._uri, self.where)
         code = str(getattr(error, "error_code", ""))
         if refused := REFUSED.search(f"{code} {text}"):
             stranger = refused[0].startswith(("UNAUTHENTICATED", "401"))
@@ -268,9 +271,16 @@ class MlflowRegistry:
                 f"no registry answers at {self.where}",
                 "start it, or correct --tracking-uri (MLFLOW_TRACKING_URI), and try again",
             )
+        if self._uri.startswith(DATABASES):
+            return problem_with(
+                what,
+                f"{self.where} cannot be opened: {text[:300]}",
+                "a registry in a database takes all of MLflow (pip install mlflow); over HTTP its"
+                " client is enough",
+            )
         if "registry functionality is unavailable" in text:
             return problem_with(what, f"{self.where} is no registry's address", NO_URI)
-        said = f"{type(error).__name__}: {text[:300]}".replace(self._uri, self.where)
+        said = f"{type(error).__name__}: {text[:300]}"
         return problem_with(
             what, f"{self.where} failed: {said}", "look at the registry's log, and try again"
         )

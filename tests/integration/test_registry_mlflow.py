@@ -44,6 +44,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     server.stop()
 
 
+@pytest.fixture(autouse=True)
+def environment(server: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What MLflow itself writes into the environment ends with the test."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+
+
 @pytest.fixture
 def registry(server: MlflowServer) -> MlflowRegistry:
     return open_mlflow(server.url)

@@ -100,6 +100,14 @@ def test_address_of_no_registry_is_told() -> None:
         open_mlflow("gopher://x").resolve(REFERENCE)
 
 
+def test_database_that_cannot_be_opened_says_what_it_takes() -> None:
+    pytest.importorskip("mlflow")
+    with pytest.raises(RepositoryError) as caught:
+        open_mlflow("postgresql://me:secret@127.0.0.1:9/mlflow").resolve(REFERENCE)
+    assert "takes all of MLflow (pip install mlflow)" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("uri", "shown"),
     [
