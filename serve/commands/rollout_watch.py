@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from serve.commands.admin_flags import Server, show
-from serve.commands.traffic_text import duration, rollout_line
+from serve.commands.traffic_text import duration, rollout_line, verdict_text
 from serve.traffic.report import ModelTraffic
 from serve.traffic.state import Rollout, RolloutStatus
 
@@ -115,7 +115,7 @@ class _Lines:
             said = (rollout.step, rollout.holds, verdict.guard, verdict.state)
             if verdict.state != "off" and said not in self._said:
                 self._said.add(said)
-                typer.echo(f"    {verdict.guard.value} {verdict.state}: {verdict.text}")
+                typer.echo(f"    {verdict.guard.value} {verdict.state}: {verdict_text(verdict)}")
 
     def say(self, text: str) -> None:
         if text != self._last:
@@ -166,6 +166,8 @@ def picture(report: ModelTraffic, rollout: Rollout, now_s: float) -> Group:
         guards = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         for verdict in report.verdicts:
             colour = COLOURS[verdict.state]
-            guards.add_row(verdict.guard.value, Text(verdict.state, style=colour), verdict.text)
+            guards.add_row(
+                verdict.guard.value, Text(verdict.state, style=colour), Text(verdict_text(verdict))
+            )
         parts.append(guards)
     return Group(*parts)

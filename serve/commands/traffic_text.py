@@ -8,8 +8,9 @@ from datetime import datetime
 from serve.commands.table import aligned
 from serve.traffic.report import ArmReport, ModelTraffic, ShadowReport
 from serve.traffic.state import Audit, Rollout, RolloutStatus
+from serve.traffic.verdict import Verdict
 
-__all__ = ["audit_text", "duration", "rollout_line", "traffic_text"]
+__all__ = ["audit_text", "duration", "rollout_line", "traffic_text", "verdict_text"]
 
 HEAD = (
     *("VERSION", "NAME", "SHARE", "STATE", "REQUESTS", "ERRORS", "REFUSED", "P50 MS", "P99 MS"),
@@ -47,7 +48,7 @@ def _lines(report: ModelTraffic) -> Iterator[str]:
         yield ""
         yield rollout_line(report.rollout)
         for verdict in report.verdicts if report.rollout.active else ():
-            yield f"    {verdict.guard.value:<12} {verdict.state:<8} {verdict.text}"
+            yield f"    {verdict.guard.value:<12} {verdict.state:<8} {verdict_text(verdict)}"
 
 
 def rollout_line(rollout: Rollout) -> str:
@@ -67,13 +68,24 @@ def rollout_line(rollout: Rollout) -> str:
     return f"{to}: {verb} {_when(rollout.ended_s)}: {rollout.reason or 'no reason is known'}"
 
 
+def verdict_text(verdict: Verdict) -> str:
+    """What a guard says, without its name."""
+    return verdict.text.removeprefix(f"{verdict.guard.value}: ")
+
+
 def audit_text(lines: Sequence[Audit]) -> str:
     """A line for each change, the newest first."""
     if not lines:
         return "nothing has been changed"
-    head = ("NUMBER", "WHEN", "WHO", "MODEL", "WHAT", "WHY")
+    head = ("NUMBER", "WHEN", "WHO", "MODEL", "WHAT (WHY)")
     rows: Iterable[Sequence[str]] = (
-        (str(line.number), _when(line.time_s), line.who, line.model, line.what, line.why or "-")
+        (
+            str(line.number),
+            _when(line.time_s),
+            line.who,
+            line.model,
+            f"{line.what} ({line.why})" if line.why else line.what,
+        )
         for line in lines
     )
     return "\n".join(aligned([head, *rows], {0}))
