@@ -13,6 +13,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 
+import numpy as np
+
 from serve.clock import Clock
 from serve.errors import InternalError, NotReady, PenstockError
 from serve.gateway.agreement import misfit
@@ -232,12 +234,13 @@ class Front(Endpoint):
 
 def _share(block: RequestBlock, indices: Sequence[int]) -> RequestBlock:
     """Some of the requests of a block, in their order, as a block of their own."""
-    number, rows = len(block.requests), block.rows
+    rows = block.rows
+    picked = np.array(indices)
+    if rows > 1:
+        picked = (picked[:, None] * rows + np.arange(rows)).ravel()
 
     def some(array: Array) -> Array:
-        inner = array.shape[1:]
-        picked = array.reshape(number, rows, *inner)[list(indices)]
-        return picked.reshape(len(indices) * rows, *inner)
+        return array.take(picked, 0)
 
     inputs = []
     for tensor in block.inputs:

@@ -171,6 +171,9 @@ class Shadowing:
         if self._closed:
             return
         room = self._settings.max_pending_rows - self._waiting_rows
+        if room <= 0 and self._share >= 1:
+            self._counter.dropped += len(answered)
+            return
         there = {id(entry) for entry in answered}
         groups: dict[Hashable, list[tuple[Entry, int]]] = {}
         start = 0

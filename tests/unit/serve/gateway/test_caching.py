@@ -601,3 +601,18 @@ async def until(condition: Any) -> None:
     async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.001)
+
+
+async def test_observer_is_told_of_runs_hits_and_those_who_joined() -> None:
+    bench = Bench()
+    told: list[tuple[int, list[float]]] = []
+    bench.endpoint.observer = lambda entries, answered, outputs: told.append(
+        (len(answered), outputs[0].ravel().tolist())
+    )
+    bench.ask(1)
+    bench.ask(2)
+    bench.ask(1)  # joins the first
+    await bench.finish()
+    bench.ask(2)  # is answered at once
+    assert told == [(2, [2, 4]), (1, [2]), (1, [4])]
+    assert bench.metrics.successes == 4
