@@ -44,9 +44,11 @@ class OutcomeReport(msgspec.Struct, frozen=True, kw_only=True):
 class ArmReport(msgspec.Struct, frozen=True, kw_only=True):
     """One version, counted since the servers that answer were started.
 
-    ``weight``: its share of the requests that name no version, 0 to 1. ``scores``: the 10th, 50th
-    and 90th percentile; ``score_distance``: to those of the version that answers by default, of
-    Kolmogorov and Smirnov, 0 to 1.
+    ``weight``: its share of the requests that name no version, 0 to 1. ``stood_in``: those it was
+    given in place of a version that was not ready; ``unkeyed``: those it was given by chance, for
+    want of what callers are told apart by. ``scores``: the 10th, 50th and 90th percentile;
+    ``score_distance``: to those of the version that answers by default, of Kolmogorov and Smirnov,
+    0 to 1.
     """
 
     name: str
@@ -57,6 +59,8 @@ class ArmReport(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     errors: int
     refusals: int
+    stood_in: int = 0
+    unkeyed: int = 0
     p50_ms: float | None
     p99_ms: float | None
     scores: tuple[float, float, float] | None = None
@@ -152,6 +156,8 @@ def _arm(
         requests=sample.answered + sample.failed + sample.refused,
         errors=sample.failed,
         refusals=sample.refused,
+        stood_in=sample.stood_in,
+        unkeyed=sample.unkeyed,
         p50_ms=sample.quantile_ms(0.5),
         p99_ms=sample.quantile_ms(0.99),
         scores=(scores[0], scores[1], scores[2]) if sample.scores else None,

@@ -56,6 +56,8 @@ def test_arms_have_names_weights_and_counts() -> None:
         answered=90,
         failed=8,
         refused=2,
+        stood_in=6,
+        unkeyed=5,
         latencies={latency_bin(1_000_000): 80, latency_bin(8_000_000): 10},
     )
     yaml = {
@@ -66,6 +68,7 @@ def test_arms_have_names_weights_and_counts() -> None:
     assert [(arm.name, arm.weight) for arm in report.arms] == [("stable", 0.75), ("canary", 0.25)]
     arm = report.arms[1]
     assert (arm.requests, arm.errors, arm.refusals) == (100, 8, 2)
+    assert (arm.stood_in, arm.unkeyed) == (6, 5)
     assert arm.p50_ms == pytest.approx(1.0, rel=0.1)
     assert arm.p99_ms == pytest.approx(8.0, rel=0.1)
     assert report.sticky == {"header": "x-user"}
