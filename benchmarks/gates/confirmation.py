@@ -3,8 +3,8 @@
 The first has to miss the limit with all of its interval, the second has to be worse than the
 baseline with all of its own. A build that is the same as the baseline does each by chance once in
 40 times at most, and both, which know nothing of each other, once in 1,600, however large the noise
-is. To ask the second for the limit too would make nothing safer for such a build, and find half as
-many that are slower. What is missed but once is inconclusive. Nothing else is measured again, and a
+is. To ask the second for the limit too would find less than half as many of those that
+are a tenth slower. What is missed but once is inconclusive. Nothing else is measured again, and a
 second measurement never makes a pass.
 """
 

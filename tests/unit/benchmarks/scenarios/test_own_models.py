@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.attempt import Interrupted
 from benchmarks.context import Context
+from benchmarks.proctree import ProcessTree
 from benchmarks.scenarios import catalogue
 from benchmarks.scenarios.ab_cpu import shuffled_orders
 from benchmarks.subject import Given
@@ -79,9 +80,24 @@ def test_ab_cpu_yields_pairs_of_rounds(toy, toy_context):
     measured = measure("ab_cpu", context, rounds=3, starts=2, round_s=0.2, connections=4)
 
     assert [one.number for one in measured.rounds] == [0, 0, 1, 1, 2, 2]
+    assert [one.start for one in measured.rounds] == [1, 1, 1, 1, 2, 2]
     assert {one.contender for one in measured.rounds} == {"candidate", "baseline"}
     assert measured.metrics["ratio.server_cpu_us_per_req"] < 0.7
     assert measured.metrics.keys() == catalogue.SCENARIOS["ab_cpu"].metrics.keys()
+
+
+@pytest.mark.parametrize(("own_core", "expected"), [(True, [[0, 1], [0, 1]]), (False, [])])
+def test_ab_cpu_leaves_the_last_core_to_the_generator(
+    toy, toy_context, monkeypatch, own_core, expected
+):
+    context = replace(toy_context, baseline=toy())
+    kept: list[list[int]] = []
+    monkeypatch.setattr(ProcessTree, "keep_to", lambda self, cores: kept.append(cores))
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2})
+
+    measure("ab_cpu", context, rounds=1, starts=1, round_s=0.1, connections=4, own_core=own_core)
+
+    assert kept == expected
 
 
 def test_shuffled_orders_begin_with_each_as_often():
