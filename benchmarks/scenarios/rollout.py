@@ -58,6 +58,7 @@ METRICS = {
     "{kind}.ended": "1: it ended as it should, in time; 0: it did not.",
     "{kind}.took_s": "From the version's first share to the end of its rollout.",
     "{kind}.met": "Requests that this version answered, or failed.",
+    "{kind}.refused": "Requests refused during its load.",
     "before.latency_ms.p99": "Before the good version got its first share.",
     "p99_ratio": "p99 from then on, over that.",
 }
@@ -196,6 +197,7 @@ def _metrics(report: LoadReport, release: Release, stable: int) -> dict[str, flo
         f"{release.kind}.ended": release.ended_well,
         f"{release.kind}.took_s": release.took_s,
         f"{release.kind}.met": total.answers(new) + failed,
+        f"{release.kind}.refused": total.refused,
     }
 
 

@@ -100,6 +100,7 @@ def test_answers_are_counted_by_what_was_permitted():
     assert (metrics["wrong"], metrics["lost"]) == (2, 1)
     assert metrics["excluded"] == 1 + 1 + 2  # before its time, a third version's, afterwards
     assert metrics["erroring.met"] == 12 + 4
+    assert metrics["erroring.refused"] == 0
 
 
 def loaded(folder, kind):
