@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from serve.errors import PenstockError
 from serve.gateway.following import Follower
 from serve.gateway.model_control import ModelControl
 from serve.repository.override import NO_OVERRIDE
@@ -73,13 +74,21 @@ class LocalTraffic:
         """See ``Operations.audit``."""
         return await self._authority.audit(model, limit, before)
 
-    async def load(self, model: str) -> None:
+    async def load(self, model: str, *, who: str, why: str = "") -> None:
         """See ``Operations.load``."""
         await self._control.load(model, NO_OVERRIDE)
+        await self._note(model, "load", who, why)
 
-    async def unload(self, model: str) -> None:
+    async def unload(self, model: str, *, who: str, why: str = "") -> None:
         """See ``Operations.unload``."""
         await self._control.unload(model)
+        await self._note(model, "unload", who, why)
+
+    async def _note(self, model: str, what: str, who: str, why: str) -> None:
+        try:
+            await self._authority.note(model, what, who=who, why=why)
+        except PenstockError as error:  # it has been done
+            log.error("%s of '%s' by %s is not in the audit log: %s", what, model, who, error)
 
     def _report(self) -> None:
         self._authority.report(OURSELVES, self._follower.report())

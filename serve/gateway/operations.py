@@ -25,8 +25,8 @@ class Operations(Protocol):
     async def audit(self, model: str = "", limit: int = 100, before: int = 0) -> list[Audit]:
         """Lines of the audit log, the newest first."""
 
-    async def load(self, model: str) -> None:
+    async def load(self, model: str, *, who: str, why: str = "") -> None:
         """Load a model, or load it again, as the repository has it; returns when it answers."""
 
-    async def unload(self, model: str) -> None:
+    async def unload(self, model: str, *, who: str, why: str = "") -> None:
         """Take a model out of service; returns when it is freed."""

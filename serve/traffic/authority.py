@@ -18,6 +18,7 @@ import msgspec
 
 from serve.config import ModelConfig
 from serve.errors import InvalidRequest, PenstockError, Unavailable
+from serve.traffic.audit import check_told, line_of, words_of
 from serve.traffic.changes import Situation, change, completed
 from serve.traffic.ledger import Ledger, Listener
 from serve.traffic.operations import Operation, Rollback
@@ -34,7 +35,6 @@ log = logging.getLogger("penstock.traffic")
 
 OURSELVES = "penstock"
 """Who does what nobody has asked for, in the audit log."""
-MOST_TEXT = 1000
 MOST_LINES = 10_000
 TRIES = 5
 LEASE_S = 10.0
@@ -124,10 +124,7 @@ class Authority:
             RepositoryError: the model's settings are wrong, or the file of the rules is.
             Unavailable: it cannot be written; a rollback has taken effect all the same.
         """
-        if len(why) > MOST_TEXT or not why.isprintable():
-            raise InvalidRequest(f"why: should be printable, of {MOST_TEXT} characters at most")
-        if not who or len(who) > MOST_TEXT or not who.isprintable():
-            raise InvalidRequest("who: should be printable, and not empty")
+        check_told(who, why)
         if not isinstance(operation, Rollback):
             # Whoever asked may give up waiting; what is written is followed nevertheless.
             return await asyncio.shield(
@@ -138,7 +135,7 @@ class Authority:
             config = await self._read_config(model)
         at = self._situation(model, config, who, why=why)
         after = change(operation, at)
-        self._ledger.change_now(self._line(at, after, _words(operation)))
+        self._ledger.change_now(line_of(at, after, words_of(operation)))
         log.warning("model '%s': rolled back, as asked for by %s", model, who)
         problem = await asyncio.shield(self._loop.create_task(self._write()))
         if problem:
@@ -147,6 +144,29 @@ class Authority:
                 f" {problem}"
             )
         return after
+
+    async def note(self, model: str, what: str, *, who: str, why: str = "") -> None:
+        """Put into the audit log what somebody has done to a model besides its rules.
+
+        Raises:
+            InvalidRequest: ``who`` or ``why`` cannot be kept.
+            Unavailable: it cannot be written.
+        """
+        check_told(who, why)
+        async with self._changing:
+            state = self.state.of(model)
+            await self._ledger.change(
+                Audit(
+                    number=0,
+                    time_s=self._clock_s(),
+                    who=who,
+                    model=model,
+                    what=what,
+                    why=why,
+                    before=state,
+                    after=state,
+                )
+            )
 
     async def tick(self, now_s: float | None = None) -> None:
         """Judge what is under way, follow other servers, write what could not be.
@@ -221,7 +241,7 @@ class Authority:
             at = self._situation(name, config, OURSELVES, now_s=now_s)
             what = f"roll back version {after.version}"
             log.warning("model '%s': %s: %s", name, what, after.reason)
-            line = self._line(at, at.new(rollout=after), what, after.reason)
+            line = line_of(at, at.new(rollout=after), what, after.reason)
             self._ledger.change_now(line)
         return moves
 
@@ -287,7 +307,7 @@ class Authority:
         what = "follow model.yaml, which has changed"
         log.info("model '%s': %s: what was set before is dropped", name, what)
         at = self._situation(name, config, OURSELVES)
-        await self._ledger.change(self._line(at, after, what))
+        await self._ledger.change(line_of(at, after, what))
 
     async def _move(self, name: str, before: Rollout, after: Rollout, now_s: float) -> None:
         """Go on with a rollout, if nothing has happened to it since it was looked at."""
@@ -297,7 +317,7 @@ class Authority:
         what = f"go on with the rollout of version {after.version} at {after.percent:g} %"
         if after.status is RolloutStatus.COMPLETED:
             what = f"complete the rollout of version {after.version}"
-        await self._ledger.change(self._line(at, completed(at, after), what))
+        await self._ledger.change(line_of(at, completed(at, after), what))
         log.info("model '%s': %s", name, what)
 
     # changing
@@ -309,9 +329,9 @@ class Authority:
                 versions = await self._ledger.on_disk(partial(self._catalogue.versions, model))
                 at = self._situation(model, config, who, why=why, versions=versions)
                 after = change(operation, at)
-                what = _words(operation)
+                what = words_of(operation)
                 try:
-                    await self._ledger.change(self._line(at, after, what))
+                    await self._ledger.change(line_of(at, after, what))
                 except StaleError:
                     await self._ledger.load()
                     continue
@@ -355,26 +375,6 @@ class Authority:
         self._configs[model] = config
         return config
 
-    def _line(self, at: Situation, after: ModelState, what: str, why: str = "") -> Audit:
-        return Audit(
-            number=0,
-            time_s=at.now_s,
-            who=at.who,
-            model=at.model,
-            what=what,
-            why=(why or at.why)[:MOST_TEXT],
-            before=at.state,
-            after=after,
-        )
-
 
 def _is_active(state: ModelState) -> bool:
     return state.rollout is not None and state.rollout.active
-
-
-def _words(operation: Operation) -> str:
-    """An operation as the audit log has it."""
-    fields = {name: value for name, value in msgspec.to_builtins(operation).items() if value}
-    kind = str(fields.pop("operation")).replace("_", " ")
-    said = ", ".join(f"{name} {msgspec.json.encode(v).decode()}" for name, v in fields.items())
-    return f"{kind}: {said}"[:MOST_TEXT] if said else kind

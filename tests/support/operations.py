@@ -46,10 +46,10 @@ class FakeOperations:
         self._take("audit", model, limit, before)
         return [LINE]
 
-    async def load(self, model: str) -> None:
+    async def load(self, model: str, *, who: str, why: str = "") -> None:
         self._known(model)
         self._take("load")
 
-    async def unload(self, model: str) -> None:
+    async def unload(self, model: str, *, who: str, why: str = "") -> None:
         self._known(model)
         self._take("unload")

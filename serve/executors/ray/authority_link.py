@@ -119,11 +119,11 @@ class AuthorityLink:
         lines: list[Audit] = await self._ask("audit", model, limit, before)
         return lines
 
-    async def load(self, model: str) -> None:
+    async def load(self, model: str, *, who: str, why: str = "") -> None:
         """Models are not loaded one by one here."""
         raise _no_control(model)
 
-    async def unload(self, model: str) -> None:
+    async def unload(self, model: str, *, who: str, why: str = "") -> None:
         """Models are not unloaded one by one here."""
         raise _no_control(model)
 

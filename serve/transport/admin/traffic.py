@@ -194,7 +194,7 @@ class _Doing:
         why = _decoded(exchange.body, Reason).why
         model = exchange.route.model_name
         log.info("%s asks: %s of %s (%s)", who, what, quoted(model), quoted(why))
-        self._run(exchange, do(model))
+        self._run(exchange, do(model, who=who, why=why))
 
     def _run(self, exchange: Exchange, work: Coroutine[Any, Any, Any]) -> None:
         task = exchange.context.loop.create_task(work)

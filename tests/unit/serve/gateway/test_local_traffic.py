@@ -117,9 +117,14 @@ async def test_models_are_looked_after_also_when_that_fails_once(
 
 async def test_models_are_loaded_as_the_repository_has_them(tmp_path: Path) -> None:
     bed = Bed(tmp_path)
-    await bed.traffic.load("m")
-    await bed.traffic.unload("m")
+    await bed.traffic.start()
+    await bed.traffic.load("m", who="me", why="mended")
+    await bed.traffic.unload("m", who="you")
     assert bed.control.calls == [("load", "m", NO_OVERRIDE), ("unload", "m")]
+    lines = [(line.who, line.what, line.why) for line in await bed.traffic.audit("m")]
+    assert lines == [("you", "unload", ""), ("me", "load", "mended")]
+    assert bed.answers == "4"
+    await bed.traffic.close()
 
 
 async def test_model_that_is_not_there_is_said_to_be(tmp_path: Path) -> None:

@@ -252,4 +252,4 @@ async def test_model_control_is_said_not_to_be_offered(actor: Actor) -> None:
     link = AuthorityLink(actor, "gateway-1", QUICK)
     for ask in (link.load, link.unload):
         with pytest.raises(Unsupported, match="SIGHUP"):
-            await ask("m")
+            await ask("m", who="ann")

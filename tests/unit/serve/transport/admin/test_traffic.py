@@ -189,7 +189,7 @@ async def test_change_goes_on_when_the_client_hangs_up():
             super().__init__()
             self.begun, self.go_on, self.done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-        async def load(self, model: str) -> None:
+        async def load(self, model: str, *, who: str, why: str = "") -> None:
             self.begun.set()
             await self.go_on.wait()
             self.done.set()
