@@ -33,8 +33,8 @@ __all__ = ["AuthoritySpec", "Told", "TrafficAuthority"]
 
 log = logging.getLogger("penstock.traffic")
 
-TICK_S = 0.25
-"""A bad version is given up so much later, at most, than it could be."""
+TICK_S = 0.5
+"""The guards take what comes within two looks for one event (``serve.traffic.tally``)."""
 
 T = TypeVar("T")
 
