@@ -8,8 +8,8 @@ STAMP := $(VENV)/.installed
 # files, so an environment has one of them; change your mind with `make clean` first.
 RUNTIME ?= cpu
 
-# Tests that compute for minutes and serve little: they run beside each other.
-COMPUTING := $(addprefix tests/integration/test_,optimize.py optimize_limits.py optimize_torch.py distil.py)
+# Tests that put load on servers, and look at what comes of it: they run alone.
+LOADING := $(addprefix tests/integration/test_,bench.py lifecycle.py rollout.py scenarios.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup models serve test check bench bench-peers clean
@@ -41,8 +41,9 @@ check: setup ## Format, lint, types, import order, unit tests
 
 test: models ## All of check, then conformance and integration, then on a Ray cluster of its own
 	@scripts/check
-	@$(BIN)/python -m pytest tests/conformance tests/integration tests/gpu $(COMPUTING:%=--ignore=%)
-	@$(BIN)/python -m pytest $(COMPUTING) --numprocesses auto --dist loadfile
+	@$(BIN)/python -m pytest $(LOADING)
+	@$(BIN)/python -m pytest tests/conformance tests/integration tests/gpu $(LOADING:%=--ignore=%) \
+		--numprocesses auto --dist loadfile
 	@$(BIN)/python -m pytest tests/ray
 
 bench: models ## The smoke gate: measure `fraud`, compare with the last commit, and judge
