@@ -42,6 +42,7 @@ METRICS = {
     "update_s.max": "Longest from the order until only the new version is left.",
     "before.latency_ms.p99": "Before the first order.",
     "during.latency_ms.p99": "From the first order on.",
+    "p99_ratio": "The one over the other.",
     "old_answers": "Of one request each afterwards, those that the last version did not answer.",
     "others_replaced": "Replicas of the other model that are not those of before.",
 }
@@ -84,6 +85,8 @@ def run(context: Context, params: Params) -> Measurement:
         spec = load_spec(params, server, payloads, load, slice_s=SLICE_S, expected=expected)
         driven = attempt.drive(server, spec, "versions roll", updater.at)
         report, last = driven.report, Checker(by_version[-1])
+        before_ms = report.phase("before").latency_ms.p99
+        during_ms = report.phase("during").latency_ms.p99
         target = server.target("http")
         answers = [ask_once(target, payload) for payload in payloads]
         return attempt.of_load(
@@ -93,8 +96,9 @@ def run(context: Context, params: Params) -> Measurement:
                 "lost": report.total.failed - report.total.wrong,
                 "updates": len(updater.took_s),
                 "update_s.max": max(updater.took_s, default=params.during_s),
-                "before.latency_ms.p99": report.phase("before").latency_ms.p99,
-                "during.latency_ms.p99": report.phase("during").latency_ms.p99,
+                "before.latency_ms.p99": before_ms,
+                "during.latency_ms.p99": during_ms,
+                "p99_ratio": during_ms / max(1e-3, before_ms),
                 "old_answers": sum(
                     not last.is_right(number, body) for number, body in enumerate(answers)
                 ),
