@@ -27,6 +27,10 @@ class Refused(ValueError):
     """What the server said of a request that it did not grant."""
 
 
+NO_SUCH_PATH = "Not Found"
+"""What a port of ours says of a path that only the admin port has, as the clients' port does."""
+
+
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """Our server never sends anybody elsewhere, and a key must not go there."""
 
@@ -73,7 +77,7 @@ def ask(
             body = reply.read(MAX_ANSWER_BYTES)
     except urllib.error.HTTPError as error:
         said = _said(error)
-        if said:
+        if said and said != NO_SUCH_PATH:
             raise Refused(said) from None
         raise ValueError(_stranger(base, f"it answers {path} with status {error.code}")) from None
     except http.client.HTTPException as error:
