@@ -29,9 +29,7 @@ __all__ = ["App", "GatewayApp"]
 
 log = logging.getLogger("penstock.app")
 
-DRAIN_POLL_S = 0.02
 FORCED_EXIT = 130
-YOUNG_OBJECTS = 20_000
 
 
 class App(Listening):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Annotated, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import typer
 
@@ -252,13 +252,11 @@ def _change(
 
 
 def _control(server: Server, model: str, what: str, why: str) -> None:
-    how: dict[str, Any] = {"method": "POST", "body": {"why": why}, "timeout_s": CONTROL_TIMEOUT_S}
-    server.of_model(model, f"/{what}", dict, **how)
+    body = {"why": why}
+    server.of_model(model, f"/{what}", dict, method="POST", body=body, timeout_s=CONTROL_TIMEOUT_S)
 
 
 def _label_path(label: str) -> str:
-    from urllib.parse import quote
-
     return f"/labels/{quote(label, safe='')}"
 
 

@@ -7,7 +7,6 @@ Belongs to the event loop, except for ``needed``.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from serve.clock import Clock
@@ -18,13 +17,11 @@ from serve.gateway.front import FrontMaker
 from serve.monitoring.metrics import ServerMetrics, TrafficMetrics
 from serve.repository.table import ModelTable
 from serve.traffic.authority import VersionSeen
-from serve.traffic.rules import Rules, effective, needed_versions, rules_of
+from serve.traffic.rules import effective, needed_versions, rules_of
 from serve.traffic.samples import Sample
 from serve.traffic.state import TrafficState
 
 __all__ = ["Follower"]
-
-log = logging.getLogger("penstock.traffic")
 
 
 class Follower:
@@ -48,7 +45,6 @@ class Follower:
         # state
         self._state = TrafficState()
         self._configs: dict[str, ModelConfig] = {}
-        self._rules: dict[str, Rules] = {}
         self._makers: dict[str, FrontMaker] = {}
         self._counters: dict[tuple[str, int], ArmCounter] = {}
 
@@ -87,10 +83,6 @@ class Follower:
         if all(version in ready for _, version in moved):
             self._table.set_labels(name, labels)
 
-    def rules(self, name: str) -> Rules:
-        """The rules of a model that is served."""
-        return self._rules.get(name, Rules())
-
     def report(self) -> dict[str, dict[int, VersionSeen]]:
         """How all versions fare, for the authority; counts are kept for models with rules."""
         report: dict[str, dict[int, VersionSeen]] = {}
@@ -108,7 +100,8 @@ class Follower:
     def metrics(self) -> dict[tuple[str, str], TrafficMetrics]:
         """What Prometheus is told, by model and version; called in any thread."""
         told: dict[tuple[str, str], TrafficMetrics] = {}
-        for name, rules in list(self._rules.items()):
+        for name, maker in list(self._makers.items()):
+            rules = maker.rules
             weights = {arm.version: arm.weight for arm in rules.arms} or {rules.default: 1.0}
             for version in {*weights, *rules.watched} - {0}:
                 counter = self._counter(name, version)
@@ -135,10 +128,8 @@ class Follower:
         if (before := self._makers.pop(name, None)) is not None:
             before.close()
         if rules.plain:
-            self._rules.pop(name, None)
             self._table.set_front(name, None)
             return
-        self._rules[name] = rules
         maker = FrontMaker(
             rules, lambda version: self._counter(name, version), self._clock, self._loop
         )

@@ -50,7 +50,7 @@ class FrontMaker:
         chance: Chance = random.random,
     ) -> None:
         # shared
-        self._rules = rules
+        self.rules = rules
         self._counters = counters
         self._clock = clock
         self._loop = loop
@@ -63,7 +63,7 @@ class FrontMaker:
     def __call__(self, ready: Mapping[int, Endpoint], default: Endpoint | None) -> Endpoint | None:
         """What answers; None: ``default`` does, or nobody."""
         self.close()
-        rules = self._rules
+        rules = self.rules
         answering = {arm.version for arm in rules.arms} & ready.keys()
         default = ready.get(rules.default, default)
         if default is not None and len(answering) < max(1, len(rules.arms)):
@@ -89,11 +89,11 @@ class FrontMaker:
         if self._shadowing is not None:
             self._shadowing.close()
             self._shadowing = None
-        if self._rules.shadow_version:
-            self._counters(self._rules.shadow_version).note = ""
+        if self.rules.shadow_version:
+            self._counters(self.rules.shadow_version).note = ""
 
     def _watch(self, ready: Mapping[int, Endpoint], answering: Iterable[int]) -> None:
-        rules = self._rules
+        rules = self.rules
         for version in {*rules.watched, *answering} & ready.keys():
             endpoint, counter = ready[version], self._counters(version)
             counter.score_index = score_output(endpoint.live.signature, rules.score)

@@ -10,7 +10,7 @@ import msgspec
 
 from serve.config import ModelConfig
 from serve.traffic.rules import Rules, current, effective
-from serve.traffic.samples import Sample, score_of_bin
+from serve.traffic.samples import Sample, quantile_bin, score_of_bin
 from serve.traffic.shift import distance
 from serve.traffic.state import ModelState, Rollout
 from serve.traffic.sums import VersionSeen
@@ -193,9 +193,5 @@ def _outcomes(sample: Sample) -> OutcomeReport | None:
 
 
 def _score_quantile(scores: Mapping[int, int], share: float) -> float:
-    wanted, reached = share * sum(scores.values()), 0
-    for number in sorted(scores):
-        reached += scores[number]
-        if reached >= wanted:
-            return score_of_bin(number)
-    return math.nan
+    number = quantile_bin(scores, share)
+    return math.nan if number is None else score_of_bin(number)

@@ -15,6 +15,7 @@ __all__ = [
     "latency_bin",
     "latency_bin_ms",
     "latency_bins",
+    "quantile_bin",
     "score_bins",
     "score_of_bin",
 ]
@@ -75,13 +76,19 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
     def quantile_ms(self, share: float) -> float | None:
         """A quantile of the latencies in ms, the upper end of its bin; None: there are none."""
-        wanted = math.ceil(share * sum(self.latencies.values()))
-        seen = 0
-        for number in sorted(self.latencies):
-            seen += self.latencies[number]
-            if seen >= max(1, wanted):
-                return latency_bin_ms(number)
-        return None
+        number = quantile_bin(self.latencies, share)
+        return None if number is None else latency_bin_ms(number)
+
+
+def quantile_bin(counts: Mapping[int, int], share: float) -> int | None:
+    """The bin in which a quantile of what was counted lies; None: nothing was."""
+    wanted = math.ceil(share * sum(counts.values()))
+    seen = 0
+    for number in sorted(counts):
+        seen += counts[number]
+        if seen >= max(1, wanted):
+            return number
+    return None
 
 
 def latency_bin(duration_ns: int) -> int:

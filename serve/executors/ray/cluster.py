@@ -22,7 +22,6 @@ from serve.executors.ray.own_folder import own_folder
 
 __all__ = ["LOCAL", "Cluster", "connected", "joined"]
 
-log = logging.getLogger("penstock.ray")
 
 LOCAL = "local"
 """The address that stands for a cluster of one's own."""
