@@ -18,15 +18,21 @@ from msgspec import Meta
 from benchmarks.answers import same_answers
 from benchmarks.attempt import Attempt
 from benchmarks.context import Context
-from benchmarks.measure import interleave
-from benchmarks.measurement import CurvePoint, Measurement, Round
+from benchmarks.measurement import Measurement
 from benchmarks.models import FEATURES, SMALL
 from benchmarks.payloads import json_rows
-from benchmarks.scenarios.params import Count
-from benchmarks.scenarios.planned import SERVER_S, loads_s
-from benchmarks.scenarios.rounds import RoundParams, Seen, curve_point, error_rate, loader, pairs
+from benchmarks.scenarios.levels import (
+    Level,
+    LevelParams,
+    curve_of,
+    error_rate,
+    planned_s,
+    rounds_of,
+    take_levels,
+)
 from benchmarks.server_status import replicas_of
-from benchmarks.summary import medians, ratio
+
+__all__ = ["METRICS", "NAME", "Params", "planned_s", "run"]
 
 NAME = "remote_cost"
 SHOWN = ("rate_per_s.ok", "latency_ms.p50", "latency_ms.p99", "server_cpu_us_per_req")
@@ -40,31 +46,18 @@ METRICS = {
 }
 
 
-class Params(RoundParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Params(LevelParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many callers, and of what."""
 
-    levels: Annotated[
-        tuple[Count, ...], Meta(min_length=1, description="Numbers of connections.")
-    ] = (8, 64, 256)
     flags: Annotated[
         tuple[str, ...], Meta(min_length=1, description="Flags with which it has replicas.")
     ] = ("--ray",)
-
-
-def planned_s(params: Params) -> float:
-    """About how long it takes."""
-    loads = 2 * len(params.levels) * (params.rounds + 1)
-    return 2 * SERVER_S + loads_s(loads, params.round_s)
 
 
 def run(context: Context, params: Params) -> Measurement:
     """Without and with replicas turn by turn, one number of connections after the other."""
     payload = json_rows(SMALL.name, 1, FEATURES)
     elsewhere = replace(context, folder=context.folder / "remote")
-    metrics: dict[str, float] = {}
-    rounds: list[Round] = []
-    curve: list[CurvePoint] = []
-    every: list[Seen] = []
     with (
         Attempt(context, NAME, params) as attempt,
         context.serving(SMALL) as plain,
@@ -73,33 +66,19 @@ def run(context: Context, params: Params) -> Measurement:
         replicas_of(remote, SMALL.name)  # it has some, or is no such server
         assert plain.process is not None and remote.process is not None
         same_answers(plain.process, remote.process, payload)
-        for level in params.levels:
-            what = f"{level} connections"
-            taken = interleave(
-                {
-                    "plain": loader(attempt, params, plain, payload, level, what),
-                    "remote": loader(attempt, params, remote, payload, level, what),
-                },
-                params.rounds,
-            )
-            at = f"at_{level}."
-            metrics |= _compare(taken["remote"], taken["plain"], at)
-            rounds += pairs(taken["remote"], taken["plain"], at)
-            curve.append(curve_point(level, taken["remote"]))
-            every += [*taken["remote"], *taken["plain"]]
-        metrics["error_rate"] = error_rate(every)
+        levels = take_levels(attempt, params, (remote, payload), (plain, payload))
+        metrics = {name: value for level in levels for name, value in _compare(level).items()}
+        metrics["error_rate"] = error_rate(levels)
         return attempt.measurement(
-            metrics, rounds=tuple(rounds), curve=tuple(curve), curve_axis="connections"
+            metrics, rounds=rounds_of(levels), curve=curve_of(levels), curve_axis="connections"
         )
 
 
-def _compare(remote: list[Seen], plain: list[Seen], at: str) -> dict[str, float]:
-    throughput = ratio(*([one["rate_per_s.ok"] for one in seen] for seen in (remote, plain)))
-    with_replicas, without = medians(remote), medians(plain)
+def _compare(level: Level) -> dict[str, float]:
+    throughput = level.ratio("rate_per_s.ok")
     return {
-        f"{at}throughput_ratio": throughput.median,
-        f"{at}throughput_ratio.low": throughput.low,
-        f"{at}throughput_ratio.high": throughput.high,
-        **{f"{at}{name}": with_replicas[name] for name in SHOWN},
-        **{f"{at}in_process.{name}": without[name] for name in SHOWN},
+        f"{level.at}throughput_ratio": throughput.median,
+        f"{level.at}throughput_ratio.low": throughput.low,
+        f"{level.at}throughput_ratio.high": throughput.high,
+        **level.medians(SHOWN, "in_process"),
     }
