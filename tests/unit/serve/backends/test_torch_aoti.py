@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,6 +23,24 @@ from serve.tensors import DATATYPES, Batch, Signature, TensorSpec  # noqa: E402
 from tests.support.pt2_models import Mixed, arrays  # noqa: E402
 
 MakeSource = Callable[..., BackendSource]
+
+LOADS_ALONE = """
+import sys
+from pathlib import Path
+
+def no_process(event, arguments):
+    if event in ("subprocess.Popen", "os.system", "os.posix_spawn"):
+        raise AssertionError(f"{event} {arguments}")
+
+from serve.backends.base import BackendSource
+from serve.backends.torch_aoti import TorchBackend
+from serve.config.model import ModelConfig
+
+sys.addaudithook(no_process)
+artefact = Path(sys.argv[1])
+config = ModelConfig(backend="torch")
+TorchBackend().load(BackendSource("m", 1, artefact.parent, artefact, config, verified=True))
+"""
 
 
 @pytest.fixture
@@ -57,6 +77,11 @@ def test_signature_is_the_programs_own(source: BackendSource) -> None:
         True,
     )
     assert backend.platform() == "torch_aoti"
+
+
+def test_loading_runs_no_compiler_nor_any_other_process(source: BackendSource) -> None:
+    # In an interpreter of its own: one that has compiled before has no need of it.
+    subprocess.run([sys.executable, "-c", LOADS_ALONE, str(source.artefact)], check=True)
 
 
 @pytest.mark.parametrize(("rows", "length"), [(1, 1), (2, 7), (64, 3)])
