@@ -96,12 +96,19 @@ def cost_us(models: Path) -> float:
 def check(
     kind: Kind, slower: float, extra_us: float, params: dict[str, Any], seed: int, models: Path
 ) -> Checked:
-    """One run of the gate on two servers, of which the candidate burns ``extra_us`` a request."""
+    """One run of the gate on two servers, of which the candidate burns ``extra_us`` a request.
+
+    Raises:
+        RuntimeError: a load or a server failed.
+    """
     with _servers(models, extra_us, seed) as context:
         result = _runner(Bench(context, ()), params, seed).run()
     if result.interrupted:
         raise KeyboardInterrupt
     (outcome,) = result.scenarios
+    for one in outcome.attempts:
+        if one.error:
+            raise RuntimeError(f"the comparison did not run: {one.error}")
     found = [_finding(one.findings) for one in outcome.attempts if not one.discarded]
     noise = [one.measurement.noise for one in outcome.attempts if one.measurement]
     return Checked(
@@ -134,7 +141,9 @@ def _runner(bench: Bench, params: dict[str, Any], seed: int) -> Runner:
     """Of the smoke gate's comparison, with these parameters and time for all of it."""
     whole = load("smoke", [f"defaults.seed={seed}", "budget.max_minutes=60"]).spec
     scenarios = tuple(
-        one.model_copy(update={"params": params}) for one in whole.scenarios if one.kind == "ab_cpu"
+        one.model_copy(update={"params": {**one.params, **params}})
+        for one in whole.scenarios
+        if one.kind == "ab_cpu"
     )
     spec = whole.model_copy(update={"scenarios": scenarios})
     provenance = Provenance(
