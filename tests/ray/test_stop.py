@@ -14,8 +14,9 @@ from tests.support import onnx_models
 from tests.support.ray_server import POLL_S, START_S, STOP_S, Load, RayServer, ray_server
 from tests.support.triton_repository import write
 
-FIRST_S = (0.0, 1.0, 2.0)
-"""After the folder is there: how far the start is then, is the machine's business."""
+EARLY = ((signal.SIGINT, 0.0), (signal.SIGTERM, 1.0), (signal.SIGINT, 2.0))
+"""A signal, and when after the folder is there: how far the start is then, is the machine's
+business."""
 
 
 def folders() -> set[Path]:
@@ -41,8 +42,7 @@ def test_stop_under_load_leaves_nothing(tmp_path: Path) -> None:
     assert_nothing_is_left(descendants, before)
 
 
-@pytest.mark.parametrize("after_s", FIRST_S)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "after_s"), EARLY)
 def test_stop_while_it_starts_leaves_nothing(
     tmp_path: Path, number: signal.Signals, after_s: float
 ) -> None:
