@@ -190,8 +190,8 @@ def _batch_word(program: Pt2Signature) -> str:
 
 
 def _loaded(source: BackendSource, device: torch.device, *, single_threaded: bool) -> Any:
-    # Not torch's load_package: to compare this machine with the package, which `machine_problem` has
-    # done, that runs a C++ compiler six times, 7 s in all, or 1.3 s where it had done so before.
+    # Not torch's load_package: it compares the machine with the package, as `machine_problem` has,
+    # but runs a C++ compiler six times to know it: 7 s, or 1.3 s where it had done so before.
     try:
         return AOTIModelPackageLoader(
             str(source.artefact),
