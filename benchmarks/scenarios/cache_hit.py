@@ -21,7 +21,7 @@ from benchmarks.payloads import json_rows
 from benchmarks.scenarios.levels import (
     Level,
     LevelParams,
-    error_rate,
+    compared,
     planned_s,
     rounds_of,
     take_levels,
@@ -63,8 +63,8 @@ def run(context: Context, params: Params) -> Measurement:
         context.serving(KEPT) as kept,
         context.serving(SMALL) as plain,
     ):
-        levels = take_levels(attempt, params, (kept, hits), (plain, requests))
-        metrics = {name: value for level in levels for name, value in _compare(level).items()}
+        levels = take_levels(attempt, params, (kept, hits), {"plain": (plain, requests)})
+        metrics = compared(levels, _compare)
         metrics["more_us.worst"] = max(metrics[f"{level.at}more_us"] for level in levels)
         asked = counted(kept, "penstock_cache_requests_total", model=KEPT.name)
         hit = counted(kept, "penstock_cache_requests_total", model=KEPT.name, outcome="hit")
@@ -73,19 +73,15 @@ def run(context: Context, params: Params) -> Measurement:
             kept, "penstock_cache_lookup_seconds_total", model=KEPT.name, outcome="hit"
         )
         metrics["lookup_us"] = looking_s / max(1.0, hit) * 1e6
-        metrics["error_rate"] = error_rate(levels)
         return attempt.measurement(metrics, rounds=rounds_of(levels))
 
 
 def _compare(level: Level) -> dict[str, float]:
-    cpu = level.ratio("server_cpu_us_per_req")
-    hits_us, plain_us = level.both("server_cpu_us_per_req")
+    hits_us, plain_us = level.both("server_cpu_us_per_req", "plain")
     return {
         f"{level.at}more_us": statistics.median(
             hit - plain for hit, plain in zip(hits_us, plain_us, strict=True)
         ),
-        f"{level.at}cpu_ratio": cpu.median,
-        f"{level.at}cpu_ratio.low": cpu.low,
-        f"{level.at}cpu_ratio.high": cpu.high,
-        **level.medians(SHOWN, "plain"),
+        **level.interval("cpu_ratio", "server_cpu_us_per_req", "plain"),
+        **level.medians(SHOWN),
     }

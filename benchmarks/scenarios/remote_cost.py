@@ -24,8 +24,8 @@ from benchmarks.payloads import json_rows
 from benchmarks.scenarios.levels import (
     Level,
     LevelParams,
+    compared,
     curve_of,
-    error_rate,
     planned_s,
     rounds_of,
     take_levels,
@@ -35,13 +35,14 @@ from benchmarks.server_status import replicas_of
 __all__ = ["METRICS", "NAME", "Params", "planned_s", "run"]
 
 NAME = "remote_cost"
+PLAIN = "in_process"
 SHOWN = ("rate_per_s.ok", "latency_ms.p50", "latency_ms.p99", "server_cpu_us_per_req")
 METRICS = {
     "at_{level}.throughput_ratio": "Median of good answers a second, with replicas / without.",
     "at_{level}.throughput_ratio.low": "Lower end of its 95 % interval.",
     "at_{level}.throughput_ratio.high": "Upper end.",
     **{f"at_{{level}}.{name}": "Median, with replicas." for name in SHOWN},
-    **{f"at_{{level}}.in_process.{name}": "Median, without." for name in SHOWN},
+    **{f"at_{{level}}.{PLAIN}.{name}": "Median, without." for name in SHOWN},
     "error_rate": "Part of all requests, of both, that failed.",
 }
 
@@ -66,19 +67,17 @@ def run(context: Context, params: Params) -> Measurement:
         replicas_of(remote, SMALL.name)  # it has some, or is no such server
         assert plain.process is not None and remote.process is not None
         same_answers(plain.process, remote.process, payload)
-        levels = take_levels(attempt, params, (remote, payload), (plain, payload))
-        metrics = {name: value for level in levels for name, value in _compare(level).items()}
-        metrics["error_rate"] = error_rate(levels)
+        levels = take_levels(attempt, params, (remote, payload), {PLAIN: (plain, payload)})
         return attempt.measurement(
-            metrics, rounds=rounds_of(levels), curve=curve_of(levels), curve_axis="connections"
+            compared(levels, _compare),
+            rounds=rounds_of(levels),
+            curve=curve_of(levels),
+            curve_axis="connections",
         )
 
 
 def _compare(level: Level) -> dict[str, float]:
-    throughput = level.ratio("rate_per_s.ok")
     return {
-        f"{level.at}throughput_ratio": throughput.median,
-        f"{level.at}throughput_ratio.low": throughput.low,
-        f"{level.at}throughput_ratio.high": throughput.high,
-        **level.medians(SHOWN, "in_process"),
+        **level.interval("throughput_ratio", "rate_per_s.ok", PLAIN),
+        **level.medians(SHOWN),
     }

@@ -9,12 +9,11 @@ import msgspec
 
 from benchmarks.attempt import Attempt
 from benchmarks.loadgen.spec import ClosedLoop, LoadSpec
-from benchmarks.measurement import CurvePoint, Round
+from benchmarks.measurement import Round
 from benchmarks.payloads import Payload
 from benchmarks.subject import Served
-from benchmarks.summary import medians
 
-__all__ = ["RoundParams", "Seen", "curve_point", "error_rate", "loader", "pairs"]
+__all__ = ["RoundParams", "Seen", "error_rate", "loader", "pairs"]
 
 CONTENDERS: tuple[Literal["candidate", "baseline"], ...] = ("candidate", "baseline")
 Seen = dict[str, float]
@@ -73,17 +72,6 @@ def loader(
 def error_rate(rounds: Sequence[Seen]) -> float:
     """Part of all requests that were neither answered well nor refused."""
     return sum(one["failed"] for one in rounds) / max(1.0, sum(one["requests"] for one in rounds))
-
-
-def curve_point(level: int, rounds: Sequence[Seen]) -> CurvePoint:
-    """The medians of the rounds at one number of connections."""
-    seen = medians(rounds)
-    return CurvePoint(
-        x=level,
-        achieved_per_s=seen["rate_per_s.ok"],
-        p50_ms=seen["latency_ms.p50"],
-        p99_ms=seen["latency_ms.p99"],
-    )
 
 
 def pairs(candidate: Sequence[Seen], baseline: Sequence[Seen], prefix: str = "") -> list[Round]:

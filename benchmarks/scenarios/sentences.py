@@ -25,27 +25,29 @@ from msgspec import Meta
 from benchmarks.answers import ask
 from benchmarks.attempt import Attempt
 from benchmarks.context import Context
-from benchmarks.measure import interleave
-from benchmarks.measurement import CurvePoint, Measurement, Round
+from benchmarks.measurement import Measurement
 from benchmarks.payloads import Payload
 from benchmarks.process import running
+from benchmarks.scenarios import levels as at_levels
+from benchmarks.scenarios.levels import (
+    Level,
+    LevelParams,
+    compared,
+    curve_of,
+    rounds_of,
+    take_levels,
+)
 from benchmarks.scenarios.params import Count
-from benchmarks.scenarios.planned import SERVER_S, loads_s
-from benchmarks.scenarios.rounds import RoundParams, Seen, curve_point, error_rate, loader, pairs
 from benchmarks.subject import Served, UnsupportedError, serve, served
-from benchmarks.summary import medians, ratio
 
 NAME = "sentences"
+SHOWN = ("rate_per_s.ok", "latency_ms.p50", "latency_ms.p99")
 METRICS = {
     "at_{level}.vs_fp32": "Median of good answers a second, optimised / FP32 export.",
     "at_{level}.vs_eager": "The same, optimised / PyTorch eager in a plain web server.",
-    "at_{level}.rate_per_s.ok": "Optimised, median.",
-    "at_{level}.latency_ms.p50": "Optimised, median.",
-    "at_{level}.latency_ms.p99": "Optimised, median.",
-    "at_{level}.fp32.rate_per_s.ok": "FP32 export, median.",
-    "at_{level}.fp32.latency_ms.p99": "FP32 export, median.",
-    "at_{level}.eager.rate_per_s.ok": "PyTorch eager, median.",
-    "at_{level}.eager.latency_ms.p99": "PyTorch eager, median.",
+    **{f"at_{{level}}.{name}": "Optimised, median." for name in SHOWN},
+    **{f"at_{{level}}.fp32.{name}": "FP32 export, median." for name in SHOWN},
+    **{f"at_{{level}}.eager.{name}": "PyTorch eager, median." for name in SHOWN},
     "best.vs_fp32": "Highest median of good answers a second of any level, optimised / FP32.",
     "best.vs_eager": "The same, optimised / PyTorch eager in a plain web server.",
     "error_rate": "Part of all requests, of all three, that failed.",
@@ -66,7 +68,7 @@ SENTENCES = (
 """Of 15 to 18 tokens each."""
 
 
-class Params(RoundParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Params(LevelParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many callers."""
 
     rounds: Annotated[int, Meta(ge=1, description="Rounds that count, a contender.")] = 5
@@ -78,8 +80,7 @@ class Params(RoundParams, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 def planned_s(params: Params) -> float:
     """About how long it takes."""
-    loads = 3 * len(params.levels) * (params.rounds + 1)
-    return PREPARE_S + 3 * SERVER_S + loads_s(loads, params.round_s)
+    return PREPARE_S + at_levels.planned_s(params, servers=3)
 
 
 def run(context: Context, params: Params) -> Measurement:
@@ -92,37 +93,24 @@ def run(context: Context, params: Params) -> Measurement:
     context.progress("exporting the original", None)
     original = _original(context, folder)
     payloads = tuple(_payload(index, text) for index, text in enumerate(SENTENCES))
-    metrics: dict[str, float] = {}
-    rounds: list[Round] = []
-    curve: list[CurvePoint] = []
-    every: list[Seen] = []
     with (
         Attempt(context, NAME, params) as attempt,
         _served(context, "optimised", _only(context, folder)) as optimised,
         _served(context, "fp32", original) as fp32,
         running(context.start_eager(folder / "teacher.py")) as eager,
     ):
-        contenders = {"optimised": optimised, "fp32": fp32, "eager": served(eager)}
-        for server in contenders.values():
+        contenders = [(server, payloads) for server in (optimised, fp32, served(eager))]
+        for server, _ in contenders:
             assert server.process is not None
             ask(server.process, payloads[0])
-        for level in params.levels:
-            taken = interleave(
-                {
-                    name: loader(attempt, params, server, payloads, level, f"{level} connections")
-                    for name, server in contenders.items()
-                },
-                params.rounds,
-            )
-            at = f"at_{level}."
-            metrics |= _compare(taken, at)
-            rounds += pairs(taken["optimised"], taken["fp32"], at)
-            curve.append(curve_point(level, taken["optimised"]))
-            every += [one for seens in taken.values() for one in seens]
-        metrics |= best_of(metrics, params.levels)
-        metrics["error_rate"] = error_rate(every)
+        candidate, baseline, other = contenders
+        levels = take_levels(attempt, params, candidate, {"fp32": baseline, "eager": other})
+        metrics = compared(levels, _compare)
         return attempt.measurement(
-            metrics, rounds=tuple(rounds), curve=tuple(curve), curve_axis="connections"
+            metrics | best_of(metrics, params.levels),
+            rounds=rounds_of(levels),
+            curve=curve_of(levels),
+            curve_axis="connections",
         )
 
 
@@ -138,16 +126,10 @@ def best_of(metrics: dict[str, float], levels: tuple[int, ...]) -> dict[str, flo
     }
 
 
-def _compare(taken: dict[str, list[Seen]], at: str) -> dict[str, float]:
-    rates = {name: [one["rate_per_s.ok"] for one in seens] for name, seens in taken.items()}
-    shown = medians(taken["optimised"], at)
-    for name in ("fp32", "eager"):
-        shown |= medians(taken[name], f"{at}{name}.")
-    wanted = {name.replace("at_{level}.", at) for name in METRICS}
+def _compare(level: Level) -> dict[str, float]:
     return {
-        f"{at}vs_fp32": ratio(rates["optimised"], rates["fp32"]).median,
-        f"{at}vs_eager": ratio(rates["optimised"], rates["eager"]).median,
-        **{name: value for name, value in shown.items() if name in wanted},
+        **{f"{level.at}vs_{name}": level.ratio("rate_per_s.ok", name) for name in level.others},
+        **level.medians(SHOWN),
     }
 
 

@@ -17,8 +17,8 @@ from benchmarks.process import running
 from benchmarks.scenarios.levels import (
     Level,
     LevelParams,
+    compared,
     curve_of,
-    error_rate,
     planned_s,
     rounds_of,
     take_levels,
@@ -55,20 +55,20 @@ def run(context: Context, params: Params) -> Measurement:
     ):
         assert server.process is not None
         same_answers(floor, server.process, payload)
-        levels = take_levels(attempt, params, (server, payload), (served(floor), payload))
-        metrics = {name: value for level in levels for name, value in _compare(level).items()}
-        metrics["error_rate"] = error_rate(levels)
+        levels = take_levels(
+            attempt, params, (server, payload), {"floor": (served(floor), payload)}
+        )
         return attempt.measurement(
-            metrics, rounds=rounds_of(levels), curve=curve_of(levels), curve_axis="connections"
+            compared(levels, _compare),
+            rounds=rounds_of(levels),
+            curve=curve_of(levels),
+            curve_axis="connections",
         )
 
 
 def _compare(level: Level) -> dict[str, float]:
-    cpu = level.ratio("server_cpu_us_per_req")
     return {
-        f"{level.at}throughput_ratio": level.ratio("rate_per_s.ok").median,
-        f"{level.at}cpu_ratio": cpu.median,
-        f"{level.at}cpu_ratio.low": cpu.low,
-        f"{level.at}cpu_ratio.high": cpu.high,
-        **level.medians(SHOWN, "floor"),
+        f"{level.at}throughput_ratio": level.ratio("rate_per_s.ok", "floor"),
+        **level.interval("cpu_ratio", "server_cpu_us_per_req", "floor"),
+        **level.medians(SHOWN),
     }
