@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from serve.errors import RepositoryError
 
 __all__ = [
+    "PACKAGED_NAME",
     "SIGNATURE_KEY",
     "TORCH_KEY",
     "Pt2Info",
@@ -29,6 +30,9 @@ __all__ = [
     "machine_problem",
     "read_pt2",
 ]
+
+PACKAGED_NAME = "model"
+"""What torch calls a program that was packaged without a name."""
 
 SIGNATURE_KEY, TORCH_KEY = "penstock_signature", "penstock_torch"
 """What ``penstock optimize`` adds to the package's metadata."""
@@ -139,13 +143,14 @@ def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
 
 
 def _metadata(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
-    """The metadata of the model named ``model``, which is what an unnamed one is called."""
+    """The metadata of the model named ``PACKAGED_NAME``."""
     names = [name.partition("/")[2] for name in archive.namelist()]
     root = archive.namelist()[0].partition("/")[0] if names else ""
     ours = [
         name
         for name in names
-        if name.startswith("data/aotinductor/model/") and name.endswith("wrapper_metadata.json")
+        if name.startswith(f"data/aotinductor/{PACKAGED_NAME}/")
+        and name.endswith("wrapper_metadata.json")
     ]
     if not ours:
         is_program = any(name.startswith("models/") for name in names)

@@ -14,6 +14,7 @@ from serve.backends.base import BackendSource
 from serve.backends.cuda_graphs import GraphRun, capture, graph_sizes
 from serve.backends.pt2_file import (
     COMPILE_AGAIN,
+    PACKAGED_NAME,
     Pt2Info,
     Pt2Signature,
     Pt2Tensor,
@@ -36,9 +37,6 @@ from serve.tensors import Array, Batch, Signature
 __all__ = ["TorchBackend"]
 
 logger = logging.getLogger("penstock.backend")
-
-PACKAGED_NAME = "model"
-"""What torch calls the program of a package."""
 
 Tensors = list[torch.Tensor]
 
